@@ -1,0 +1,30 @@
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help test clean
+help:  ## what can be made
+	@echo "make test   install what the tests need into $(VENV), then lint, check types and run the tests"
+	@echo "make clean  remove $(VENV)"
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch goes first and alone, so that nothing else can choose another build of it.
+$(VENV)/test-installed: $(VENV)/created pyproject.toml constraints.txt
+	@echo "installing what the tests need (about 1.5 GB, mostly torch)"
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[training,dev]'
+	@touch $@
+
+test: $(VENV)/test-installed  ## lint, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,123 @@
+"""Every error that a client may see. The message is public; one handler in `main` renders them all."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """Base of the errors below. `code` is stable: it is the problem's type and a metric label."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "", **headers: str) -> None:
+        super().__init__(detail or self.title)
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class BadImage(AppError):
+    """The bytes are not an image, are truncated, or hold more than the claimed type."""
+
+    status, code, title = 400, "bad-image", "The upload is not a usable image"
+
+
+class BadRequest(AppError):
+    """The body cannot be parsed as what it claims to be."""
+
+    status, code, title = 400, "bad-request", "The request cannot be read"
+
+
+class NotFound(AppError):
+    """No such path, model, category or preset."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class UnknownModel(NotFound):
+    """A model that is not in the repository, or a task that no model in it serves."""
+
+    code, title = "unknown-model", "Unknown model"
+
+
+class UnknownCategory(NotFound):
+    """A category that the model was not trained on."""
+
+    code, title = "unknown-category", "Unknown category"
+
+
+class UnknownPreset(NotFound):
+    """A preset that is not installed."""
+
+    code, title = "unknown-preset", "Unknown preset"
+
+
+class NotAcceptable(AppError):
+    """Nothing that `Accept` allows can be made."""
+
+    status, code, title = 406, "not-acceptable", "Not acceptable"
+
+
+class BodyTooLarge(AppError):
+    """The body is over the byte limit."""
+
+    status, code, title = 413, "body-too-large", "The body is too large"
+
+
+class ImageTooLarge(AppError):
+    """The image, or the answer asked for, is over the pixel limit."""
+
+    status, code, title = 413, "image-too-large", "The image is too large"
+
+
+class UnsupportedMediaType(AppError):
+    """The body's type is not one that the route takes."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
+class InvalidOptions(AppError):
+    """A field fails validation; `errors` says which."""
+
+    status, code, title = 422, "invalid-options", "The options are not valid"
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors[:3]))
+        self.errors = errors
+
+
+class ModelFailed(AppError):
+    """The model failed on this very item."""
+
+    code, title = "model-failed", "The model failed on this image"
+
+
+class Overloaded(AppError):
+    """The queue cannot meet the deadline."""
+
+    status, code, title = 503, "overloaded", "Overloaded"
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("The queue cannot meet the deadline; retry later.", Retry_After=str(max(1, round(wait_s))))
+
+
+class Draining(AppError):
+    """The service is shutting down or not ready yet."""
+
+    status, code, title = 503, "draining", "Draining"
+
+    def __init__(self) -> None:
+        super().__init__("The service is not taking work now; retry later.", Retry_After="5")
+
+
+class DeadlineExceeded(AppError):
+    """The deadline passed while the work was queued."""
+
+    status, code, title = 504, "deadline-exceeded", "The deadline passed"
+
+
+class ClientGone(AppError):
+    """The client hung up; never sent, only counted."""
+
+    status, code, title = 499, "client-gone", "The client is gone"

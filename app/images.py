@@ -1,0 +1,216 @@
+"""Pictures in and out: the only module that knows Pillow.
+
+Whatever comes in leaves as upright 8-bit sRGB; every failure of the library becomes a `BadImage` of ours.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from app.containers import has_trailing_data
+from app.errors import AppError, BadImage, ImageTooLarge
+
+Pixels = NDArray[np.uint8]
+
+# Our own limit is checked on the header, with a message of ours.
+Image.MAX_IMAGE_PIXELS = None
+READABLE: Final = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+MEDIA_TYPES: Final = frozenset(
+    f"image/{name}"
+    for name in ("jpeg", "jpg", "pjpeg", "png", "x-png", "webp", "avif", "gif", "bmp", "x-ms-bmp", "tiff")
+)
+LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
+ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
+CREDIT_LENGTH = 500
+
+
+class ImageFormat(StrEnum):
+    """Formats of an answer."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What may be decoded."""
+
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """The two fields of an upload's metadata that are kept."""
+
+    copyright: str | None = None
+    creator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An upright sRGB picture within our limits. Only `decode` makes one."""
+
+    rgb: Pixels  # (H, W, 3)
+    alpha: Pixels | None  # (H, W); None when all is opaque
+    credits: Credits
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb.shape[0])
+
+
+def decode(data: bytes, limits: ImageLimits) -> Picture:
+    """Decode an upload of any listed format, mode, orientation and profile.
+
+    Raises:
+        BadImage: not an image, truncated, animated, or followed by other data.
+        ImageTooLarge: over the pixel limit, found in the header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode(data, limits)
+    except AppError:
+        raise
+    except Exception:  # Pillow's plugins raise nearly anything on damaged files
+        raise BadImage("The bytes are not a complete image of a supported format.") from None
+
+
+def _decode(data: bytes, limits: ImageLimits) -> Picture:
+    with Image.open(io.BytesIO(data), formats=READABLE) as image:
+        width, height = image.size
+        if width < 1 or height < 1:
+            raise BadImage("The image has no pixels.")
+        if width * height > limits.max_pixels:
+            raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            raise BadImage("The image has several frames; send one.")
+        if has_trailing_data(data):
+            raise BadImage("The bytes go on after the end of the image.")
+        image.load()
+        kept = _credits(image)
+        profile = image.info.get("icc_profile")
+        upright = ImageOps.exif_transpose(image)
+        rgb, alpha = _to_srgb(upright, profile)
+    if alpha is not None and alpha.min() == 255:
+        alpha = None
+    return Picture(rgb, alpha, kept)
+
+
+def _credits(image: Image.Image) -> Credits:
+    exif = image.getexif()
+    text = image.info if image.format == "PNG" else {}
+    return Credits(
+        copyright=_clean(exif.get(COPYRIGHT) or text.get("Copyright")),
+        creator=_clean(exif.get(ARTIST) or text.get("Author")),
+    )
+
+
+def _clean(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return None
+    return "".join(c for c in value if c.isprintable())[:CREDIT_LENGTH].strip() or None
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Pixels, Pixels | None]:
+    """Any mode -> (H, W, 3) uint8 sRGB and (H, W) uint8 alpha, if the mode or a transparent colour has one."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bits(image)
+    if image.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
+    if image.mode in ("P", "1", "RGBA", "HSV"):
+        image = image.convert("RGB")
+    converted = _apply_profile(image, profile) if profile else None
+    return np.array(converted or image.convert("RGB")), alpha
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The picture in sRGB by its own profile; None when the profile is broken or does not fit the mode."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = str(source.profile.xcolor_space).strip()
+        if space == "GRAY" and image.mode == "RGB":  # a grey picture that had to be widened
+            image = image.convert("L")
+        return ImageCms.profileToProfile(
+            image,
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Modes I;16*, I and F -> L. Integers are taken as 16 bits; floats as 0 to 1, or 0 to 255 if any is over 1."""
+    if image.mode == "F":
+        values = np.nan_to_num(np.array(image, np.float64))
+        scaled = values * 255 if values.max(initial=0) <= 1 else values
+    else:
+        scaled = np.array(image.convert("I"), np.float64) / 257
+    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+
+
+def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) -> bytes:
+    """(H, W, 3) RGB or (H, W, 4) straight RGBA uint8 -> a file with `xmp` in it; JPEG puts alpha over white.
+
+    The same input gives the same bytes. `quality` 1 to 100 has no effect on PNG.
+
+    Raises:
+        ImageTooLarge: a side is longer than the format can hold.
+    """
+    if max(pixels.shape[:2]) > LONGEST_SIDE[image_format]:
+        raise ImageTooLarge(f"{image_format.value} holds at most {LONGEST_SIDE[image_format]} px on a side.")
+    if image_format is ImageFormat.JPEG and pixels.shape[2] == 4:
+        pixels = over(pixels, (255, 255, 255))
+    options: dict[ImageFormat, dict[str, Any]] = {
+        ImageFormat.PNG: {"compress_level": 4},
+        # 4:2:0 would smear saturated edges on white at the qualities that shops ask for.
+        ImageFormat.JPEG: {"quality": quality, "subsampling": 0 if quality >= 90 else 2, "optimize": True},
+        ImageFormat.WEBP: {"quality": quality, "method": 3},
+        ImageFormat.AVIF: {"quality": quality, "speed": 8, "max_threads": 1},
+    }
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, image_format.value, xmp=xmp, **options[image_format])
+    return file.getvalue()
+
+
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
+    """(H, W), (H, W, 3) or straight RGBA (H, W, 4) uint8 -> the same at another size, Lanczos."""
+    if pixels.shape[1] == width and pixels.shape[0] == height:
+        return pixels
+    image = Image.fromarray(pixels)
+    if image.mode == "RGBA":  # so that hidden colours do not bleed in
+        small = image.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS)
+        return np.array(small.convert("RGBA"))
+    return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def over(rgba: Pixels, colour: tuple[int, int, int]) -> Pixels:
+    """Straight RGBA (..., 4) uint8 over a plain colour -> (..., 3) uint8; exact where alpha is 0 or 255."""
+    alpha = rgba[..., 3:].astype(np.uint32)
+    mixed = rgba[..., :3] * alpha + np.array(colour, np.uint32) * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)

@@ -1,0 +1,82 @@
+"""N steps, a stop and N more give the same weights as 2N; nobody resumes another recipe's run."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from training import checkpoint
+from training.adversarial import GanTrainer
+from training.data import Labelled, Photos
+from training.dcgan import DcganTrainer
+from training.loop import train
+from training.recipes import RECIPES, quick
+from training.restoration import RestorationTrainer
+
+
+def make(name, **changes):
+    recipe = replace(quick(RECIPES[name]()), **changes)
+    random = np.random.default_rng(0)
+    if name == "garments-64":
+        pictures = random.integers(0, 256, (20, 64, 64, 4), dtype=np.uint8)
+        return recipe, GanTrainer(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
+    if name == "dcgan-28":
+        pictures = random.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
+        return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, tuple("abcdefghij")))
+    photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]
+    return recipe, RestorationTrainer(recipe, Photos(photos))
+
+
+def weights(trainer):
+    return checkpoint.flatten(trainer.state())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_stopped_and_resumed_run_gives_the_weights_of_one_run(name, tmp_path):
+    recipe, whole = make(name)
+    assert train(whole, asdict(recipe), tmp_path / "whole") == 8
+
+    for _ in range(8):  # every call stops after one step, as a time limit would
+        _, part = make(name)
+        done = train(part, asdict(recipe), tmp_path / "part", max_minutes=0)
+
+    assert done == 8
+    expected, resumed = weights(whole), weights(part)
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
+    _, untrained = make(name)
+    assert any(not torch.equal(t, expected[key]) for key, t in weights(untrained).items())
+
+
+def test_another_recipes_run_is_not_resumed(tmp_path):
+    recipe, trainer = make("dcgan-28")
+    train(trainer, asdict(recipe), tmp_path, max_minutes=0)
+    other, trainer = make("dcgan-28", lr=1e-3)
+
+    with pytest.raises(checkpoint.CheckpointError, match="another recipe"):
+        train(trainer, asdict(other), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    recipe, trainer = make("dcgan-28")
+    train(trainer, asdict(recipe), tmp_path, max_minutes=0)
+    (tmp_path / "checkpoint" / "state-000.safetensors").write_bytes(b"no")
+
+    with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+        train(trainer, asdict(recipe), tmp_path)
+
+
+def test_a_run_leaves_pictures_and_a_log(tmp_path):
+    recipe, trainer = make("garments-64")
+    train(trainer, asdict(recipe), tmp_path, log_every=2)
+
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert (tmp_path / "samples" / "0000008.webp").is_file()
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
+
+
+def test_shards_stay_under_the_limit():
+    groups = checkpoint.shards({f"w{i}": torch.zeros(1000) for i in range(10)}, limit=9000)
+
+    assert [len(group) for group in groups] == [2, 2, 2, 2, 2]

@@ -1,0 +1,1 @@
+"""The offline half of Vitrine: curate photos, train networks, evaluate them, export them to `models/`."""

@@ -1,0 +1,33 @@
+"""Loss terms, unweighted: each function names its terms, the recipe holds the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def relativistic(winner: Tensor, loser: Tensor) -> Tensor:
+    """RpGAN (Jolicoeur-Martineau 2018): mean softplus of loser - winner; both (N,) logits, paired."""
+    return F.softplus(loser - winner).mean()
+
+
+def gradient_penalty(logits: Tensor, picture: Tensor) -> Tensor:
+    """Mean squared norm of the discriminator's gradient at `picture` (N, C, H, W): R1 on reals, R2 on fakes.
+
+    Mescheder et al. 2018; the pictures must require gradients before the logits (N,) are computed.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), picture, create_graph=True)
+    return gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def non_saturating(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy of the discriminator (Goodfellow et al. 2014) on (N,) logits."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def restoration_terms(output: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Both (N, 3, H, W) in [0, 1]: `l1`, and `gradient`, the L1 distance of horizontal and vertical differences."""
+    horizontal = F.l1_loss(output[..., 1:] - output[..., :-1], target[..., 1:] - target[..., :-1])
+    vertical = F.l1_loss(output[..., 1:, :] - output[..., :-1, :], target[..., 1:, :] - target[..., :-1, :])
+    return {"l1": F.l1_loss(output, target), "gradient": horizontal + vertical}

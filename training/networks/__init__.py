@@ -1,0 +1,1 @@
+"""The networks: one file each, a frozen config and a module."""

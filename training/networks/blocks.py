@@ -1,0 +1,57 @@
+"""Pieces that several networks share."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+
+
+def leaky(x: Tensor) -> Tensor:
+    """LeakyReLU with the slope 0.2 that GANs commonly use."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
+    """A same-size convolution with He initialisation (He et al. 2015) scaled by `gain`, and zero bias."""
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+    with torch.no_grad():
+        layer.weight.mul_(gain)
+        if layer.bias is not None:
+            layer.bias.zero_()
+    return layer
+
+
+def upsample(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2H, 2W), bilinear."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def downsample(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/2, W/2), mean of each 2x2 square."""
+    return F.avg_pool2d(x, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block without normalisation; the second convolution starts near zero.
+
+    (N, C, H, W) -> (N, C, H, W). With `style_size` the features between the convolutions are scaled by 1 + A(w),
+    where w is a (N, style_size, 1, 1) style.
+    """
+
+    def __init__(self, channels: int, style_size: int = 0) -> None:
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels, gain=0.1)
+        self.scale = conv(style_size, channels, kernel=1, gain=0.1) if style_size else None
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        hidden = self.first(leaky(x))
+        if self.scale is not None and style is not None:
+            hidden = hidden * (1 + self.scale(style))
+        return cast(Tensor, x + self.second(leaky(hidden)))

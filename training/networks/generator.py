@@ -1,0 +1,125 @@
+"""The class-conditional product generator, and the discriminator it learns from.
+
+In the spirit of R3GAN (Huang et al. 2024, "The GAN is dead; long live the GAN!"): residual blocks without normalisation,
+bilinear resampling, a class embedding. Pictures are the sum of every level's contribution, as in StyleGAN2's skip
+generator (Karras et al. 2020), so that training can begin at a low resolution and grow (Karras et al. 2018) without any
+fading: what a new level adds starts at zero. Written from the papers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from training.networks.blocks import ResidualBlock, conv, downsample, leaky, upsample
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Sizes of the generator: `channels[i]` are used at 4 * 2**i px."""
+
+    classes: int = 13
+    z_size: int = 64
+    embedding: int = 32
+    style_size: int = 128
+    channels: tuple[int, ...] = (192, 128, 80, 48, 24)
+    colours: int = 4
+
+    @property
+    def size(self) -> int:
+        """Side of the finest picture, px."""
+        return 4 * 2 ** (len(self.channels) - 1)
+
+
+class Generator(nn.Module):
+    """z (N, z_size) standard normal and label (N,) int64 -> (N, 4, S, S), unclamped.
+
+    The first three channels are the product over white, the last its alpha, all in [0, 1] up to overshoot.
+    `truncation` (N,) in [0, 1] pulls the style towards the mean style of its class (the truncation trick in w,
+    Karras et al. 2019); those means are the buffer `style_mean`, set by `measure_style_mean`.
+    """
+
+    style_mean: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        style = config.style_size
+        self.embedding = nn.Embedding(config.classes, config.embedding)
+        self.mapping = nn.ModuleList(
+            [conv(config.z_size + config.embedding, style, kernel=1), conv(style, style, kernel=1)]
+        )
+        self.start = conv(style, config.channels[0] * 16, kernel=1)
+        self.blocks = nn.ModuleList([ResidualBlock(c, style) for c in config.channels])
+        before = (config.channels[0], *config.channels[:-1])
+        self.joins = nn.ModuleList([conv(a, b, kernel=1) for a, b in zip(before[1:], config.channels[1:], strict=True)])
+        self.pictures = nn.ModuleList(
+            [conv(c, config.colours, kernel=1, gain=0.1 if i < 2 else 0.0) for i, c in enumerate(config.channels)]
+        )
+        self.register_buffer("style_mean", torch.zeros(config.classes, style))
+
+    def style(self, z: Tensor, label: Tensor) -> Tensor:
+        """(N, z_size), (N,) -> (N, style_size, 1, 1)."""
+        # 1x1 convolutions, not matrix products: their result does not depend on what shares the batch.
+        hidden = torch.cat([z, self.embedding(label)], 1)[:, :, None, None]
+        hidden = leaky(self.mapping[0](hidden))
+        return cast(Tensor, self.mapping[1](hidden))
+
+    @torch.no_grad()
+    def measure_style_mean(self, samples: int = 4096, seed: int = 0) -> None:
+        """Set `style_mean` to each class's mean style over `samples` draws."""
+        random = torch.Generator().manual_seed(seed)
+        z = torch.randn(samples, self.config.z_size, generator=random)
+        for label in range(self.config.classes):
+            labels = torch.full((samples,), label)
+            self.style_mean[label] = self.style(z, labels).mean(0).flatten()
+
+    def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None, levels: int | None = None) -> Tensor:
+        """As the class says; with `levels` only the first so many levels are used, for a smaller picture."""
+        style = self.style(z, label)
+        if truncation is not None:
+            mean = self.style_mean[label][:, :, None, None]
+            style = mean + truncation[:, None, None, None] * (style - mean)
+        features = self.start(leaky(style)).reshape(-1, self.config.channels[0], 4, 4)
+        features = self.blocks[0](features, style)
+        picture = self.pictures[0](leaky(features))
+        for index in range(1, levels or len(self.blocks)):
+            features = self.joins[index - 1](upsample(features))
+            features = self.blocks[index](features, style)
+            picture = upsample(picture) + self.pictures[index](leaky(features))
+        # White and transparent is where an untrained network should start from, and what most of a picture is.
+        return cast(Tensor, picture + picture.new_tensor([1.0, 1.0, 1.0, 0.0])[: self.config.colours, None, None])
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, 4, S, S) in [0, 1] and label (N,) -> (N,) logits; S may be any level's size.
+
+    The generator turned round: each level reads the picture at its own size, new levels start without a voice. The
+    label enters by projection (Miyato & Koyama 2018).
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pictures = nn.ModuleList([conv(config.colours, c, kernel=3) for c in config.channels])
+        self.blocks = nn.ModuleList([ResidualBlock(c) for c in config.channels])
+        pairs = zip(config.channels[1:], config.channels[:-1], strict=True)
+        self.joins = nn.ModuleList([conv(a, b, kernel=1, gain=0.1) for a, b in pairs])
+        self.end = nn.Conv2d(config.channels[0], config.style_size, 4)
+        self.embedding = nn.Embedding(config.classes, config.style_size)
+        self.score = nn.Linear(config.style_size, 1)
+
+    def forward(self, picture: Tensor, label: Tensor) -> Tensor:
+        level = (picture.shape[-1] // 4).bit_length() - 1
+        picture = 2 * picture - 1
+        features = self.blocks[level](self.pictures[level](picture))
+        for index in range(level - 1, -1, -1):
+            picture = downsample(picture)
+            features = self.joins[index](downsample(features)) + self.pictures[index](picture)
+            features = self.blocks[index](features)
+        hidden = leaky(self.end(leaky(features)).flatten(1))
+        projection = (hidden * self.embedding(label)).sum(1) / self.config.style_size**0.5
+        return cast(Tensor, self.score(hidden)[:, 0] + projection)

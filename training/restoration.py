@@ -1,0 +1,103 @@
+"""How `enhance-x2` and `restoration-level` are trained: on pairs made by `degrade`."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.checkpoint import optimizer_tensors, restore_optimizer
+from training.data import Photos
+from training.degrade import Degradation, degraded_pairs
+from training.losses import restoration_terms
+from training.networks.enhance import EnhanceConfig, EnhanceNet
+from training.networks.level import LevelConfig, LevelNet
+from training.pictures import Pixels, sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationRecipe:
+    """Settings of a restoration training."""
+
+    name: str
+    network: EnhanceConfig | LevelConfig
+    steps: int
+    batch_size: int = 16
+    patch: int = 96  # px of the clean picture
+    lr: float = 1e-3
+    ema_decay: float = 0.995
+    weights: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "gradient": 0.2})
+    degradation: Degradation = Degradation()
+    scale: int = 2
+    seed: int = 0
+    bf16: bool = True
+
+
+class RestorationTrainer:
+    """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`."""
+
+    def __init__(self, recipe: RestorationRecipe, data: Photos, device: str = "cpu") -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.data, self.device = recipe, data, torch.device(device)
+        config = recipe.network
+        self.net: nn.Module = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
+        self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.net).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), recipe.lr)
+        self.batch_size, self.steps = recipe.batch_size, recipe.steps
+
+    def _terms(self, lr: Tensor, hr: Tensor, levels: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+            output = self.net(lr, levels) if isinstance(self.net, EnhanceNet) else self.net(lr)
+        if isinstance(self.net, EnhanceNet):
+            return restoration_terms(output.float(), hr)
+        return {"l1": F.l1_loss(output.float(), levels)}
+
+    def step(self, index: int, random: torch.Generator) -> dict[str, float]:
+        recipe = self.recipe
+        self.optimizer.param_groups[0]["lr"] = recipe.lr * (
+            0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps))
+        )
+        clean = self.data.patches(self.batch_size, recipe.patch, random)
+        pairs = degraded_pairs(clean, recipe.scale, recipe.degradation, random)
+        terms = self._terms(*(tensor.to(self.device) for tensor in pairs))
+        total = torch.stack([recipe.weights[name] * term for name, term in terms.items()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        decay = min(recipe.ema_decay, (1 + index) / (10 + index))
+        with torch.no_grad():
+            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
+                average.lerp_(current, 1 - decay)
+        return {name: term.item() for name, term in terms.items()}
+
+    def state(self) -> dict[str, Mapping[str, Tensor]]:
+        return {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+        }
+
+    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.net.load_state_dict(groups["net"])
+        self.ema.load_state_dict(groups["ema"])
+        restore_optimizer(self.optimizer, groups.get("optimizer", {}))
+
+    @torch.no_grad()
+    def picture(self) -> Pixels:
+        """Fixed patches, a row each: the degraded input, the network's output, the truth (a `LevelNet`: input, truth)."""
+        random = torch.Generator().manual_seed(0)
+        clean = self.data.patches(6, 2 * self.recipe.patch, random)
+        lr, hr, levels = degraded_pairs(clean, self.recipe.scale, self.recipe.degradation, random)
+        columns = [F.interpolate(lr, scale_factor=float(self.recipe.scale), mode="nearest")]
+        if isinstance(self.ema, EnhanceNet):
+            columns.append(self.ema(lr.to(self.device), levels.to(self.device)).cpu())
+        columns.append(hr)
+        rows = torch.stack(columns, 1).flatten(0, 1)
+        pixels = (rows.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        return sheet(list(pixels), columns=len(columns))
