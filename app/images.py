@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 # Our own limit is checked on the header, with a message of ours.
 Image.MAX_IMAGE_PIXELS = None
-READABLE: Final = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 MEDIA_TYPES: Final = frozenset(
     f"image/{name}"
     for name in ("jpeg", "jpg", "pjpeg", "png", "x-png", "webp", "avif", "gif", "bmp", "x-ms-bmp", "tiff")
@@ -124,7 +124,7 @@ def _credits(image: Image.Image) -> Credits:
     )
 
 
-def _clean(value: Any) -> str | None:
+def _clean(value: object) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):

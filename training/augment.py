@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020, "DiffAugment"), for products over white."""
+"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), for products over white."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def augment(picture: Tensor, random: torch.Generator) -> Tensor:
-    """(N, 4, S, S) or (N, 1, S, S) in [0, 1] -> the same, mirrored, shifted by up to an eighth and recoloured at random.
+    """(N, 4, S, S) or (N, 1, S, S) in [0, 1] -> the same, mirrored, shifted and recoloured at random.
 
     Differentiable in `picture`. The ground (white, transparent) fills what a shift uncovers. The colours inside alpha
     change in brightness, saturation and contrast; the ground stays white.

@@ -134,7 +134,7 @@ def shape_scores(squares: list[Pixels]) -> NDArray[np.float32]:
         best = np.maximum(best, shared / np.maximum(areas[:, None] + areas[None] - shared, 1))
     np.fill_diagonal(best, 0)
     count = min(SHAPE_NEIGHBOURS, len(flat) - 1)
-    return np.sort(best, axis=1)[:, -count:].mean(1)
+    return np.asarray(np.sort(best, axis=1)[:, -count:].mean(1), np.float32)
 
 
 def choose(candidates: list[Candidate]) -> tuple[list[Candidate], list[tuple[Candidate, str]]]:

@@ -38,7 +38,7 @@ def shrink(rgb: Pixels, side: int = WORK_SIDE) -> Pixels:
 
 
 def background_distance(rgb: Pixels, clusters: int = 4) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 -> (H, W) float32: Mahalanobis-like distance in Lab to the nearest colour cluster of the border."""
+    """(H, W, 3) uint8 -> (H, W) float32: Lab distance, in deviations, to the nearest colour cluster of the border."""
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     height, width = lab.shape[:2]
     band = max(2, round(min(height, width) * BORDER_SHARE))
@@ -157,7 +157,7 @@ def bleed(rgb: Pixels, mask: Pixels, pixels: int = 2) -> Pixels:
 
 
 def place(rgb: Pixels, mask: Pixels, side: int, fill: float = 0.90) -> Pixels:
-    """Centre a product on a square: (H, W, 3) and (H, W) uint8 -> (side, side, 4) straight RGBA, white where alpha is 0.
+    """Centre a product: (H, W, 3) and (H, W) uint8 -> (side, side, 4) straight RGBA, white where alpha is 0.
 
     The long side of its bounding box becomes `fill` of `side`.
     """
@@ -167,14 +167,13 @@ def place(rgb: Pixels, mask: Pixels, side: int, fill: float = 0.90) -> Pixels:
     shift_x = (side - scale * (left + right)) / 2
     shift_y = (side - scale * (top + bottom)) / 2
     colour = bleed(rgb, mask)
-    alpha = cv2.GaussianBlur(mask, (0, 0), 0.8)
+    alpha = cv2.GaussianBlur(mask, (0, 0), 0.8).astype(np.uint8)
     if scale < 1:  # warpAffine does not filter when it shrinks
         sigma = max(0.01, 0.45 * (1 / scale - 1))
-        colour, alpha = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(alpha, (0, 0), sigma)
+        colour, alpha = (cv2.GaussianBlur(p, (0, 0), sigma).astype(np.uint8) for p in (colour, alpha))
     matrix = np.array([[scale, 0, shift_x + scale * 0.5 - 0.5], [0, scale, shift_y + scale * 0.5 - 0.5]])
     size = (side, side)
-    colour = cv2.warpAffine(colour, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
-    alpha = np.clip((alpha.astype(np.float32) - 16) * 255 / 223, 0, 255).astype(np.uint8)
-    colour = np.where(alpha[..., None] > 0, colour, 255)
-    return np.dstack([colour, alpha]).astype(np.uint8)
+    moved = cv2.warpAffine(colour, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    coverage = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
+    alpha = np.clip((coverage.astype(np.float32) - 16) * 255 / 223, 0, 255).astype(np.uint8)
+    return np.dstack([np.where(alpha[..., None] > 0, moved, 255), alpha]).astype(np.uint8)

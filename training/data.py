@@ -77,9 +77,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-FASHION_CLASSES = tuple(
-    ["t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
-)
+FASHION_CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
 def read_fashion_mnist(folder: Path) -> Labelled:
@@ -156,4 +154,4 @@ def halve(rgb: Pixels) -> Pixels:
     """(H, W, 3) uint8 -> (H // 2, W // 2, 3), the mean of each 2x2 square."""
     height, width = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
     squares = rgb[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
-    return ((squares.sum((1, 3)) + 2) // 4).astype(np.uint8)
+    return np.asarray((squares.sum((1, 3)) + 2) // 4, np.uint8)

@@ -1,7 +1,7 @@
 """What happens to a photo between the lens and the upload: the degradations that the enhancer learns to undo.
 
 One number, the level in [0, 1], scales all of it: 0 is a plain bicubic reduction, 1 a blurred, noisy, heavily
-compressed one. The order (blur, reduce, noise, JPEG) is that of Zhang et al. 2021 and Wang et al. 2021, first order only.
+compressed one. The order (blur, reduce, noise, JPEG) is that of Zhang et al. 2021, first order only.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def degrade(rgb: Pixels, scale: int, level: float, settings: Degradation, random
         return reduce_clean(rgb, scale)
     blur, noise, quality = (0.6 + 0.4 * torch.rand(3, generator=random)).tolist()
     sigma = settings.blur_sigma * level * blur
-    rgb = cv2.GaussianBlur(rgb, (0, 0), sigma) if sigma > 0.15 else rgb
+    rgb = cv2.GaussianBlur(rgb, (0, 0), sigma).astype(np.uint8) if sigma > 0.15 else rgb
     small = reduce_clean(rgb, scale).astype(np.float32)
     amount = settings.noise_sigma * level * noise
     shape = (*small.shape[:2], 1)
@@ -51,7 +51,7 @@ def degrade(rgb: Pixels, scale: int, level: float, settings: Degradation, random
     noisy = np.clip(small + amount * grain, 0, 255).round().astype(np.uint8)
     jpeg = round(settings.jpeg_best - (settings.jpeg_best - settings.jpeg_worst) * level * quality)
     _, data = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8)
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
 
 
 def degraded_pairs(

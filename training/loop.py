@@ -1,6 +1,6 @@
 """The training loop: time-boxed, resumable, and the same for every network.
 
-All randomness of step k comes from a generator seeded by (seed, k), so N steps, a stop and N more give the weights of 2N.
+All randomness of step k comes from a generator seeded by (seed, k), so N + N steps give the weights of 2N.
 """
 
 from __future__ import annotations

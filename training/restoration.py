@@ -32,7 +32,7 @@ class RestorationRecipe:
     lr: float = 1e-3
     ema_decay: float = 0.995
     weights: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "gradient": 0.2})
-    degradation: Degradation = Degradation()
+    degradation: Degradation = field(default_factory=Degradation)
     scale: int = 2
     seed: int = 0
     bf16: bool = True
@@ -90,9 +90,9 @@ class RestorationTrainer:
 
     @torch.no_grad()
     def picture(self) -> Pixels:
-        """Fixed patches, a row each: the degraded input, the network's output, the truth (a `LevelNet`: input, truth)."""
+        """Fixed patches, a row each: degraded input, output (of an `EnhanceNet`), truth."""
         random = torch.Generator().manual_seed(0)
-        clean = self.data.patches(6, 2 * self.recipe.patch, random)
+        clean = self.data.patches(6, self.recipe.patch, random)
         lr, hr, levels = degraded_pairs(clean, self.recipe.scale, self.recipe.degradation, random)
         columns = [F.interpolate(lr, scale_factor=float(self.recipe.scale), mode="nearest")]
         if isinstance(self.ema, EnhanceNet):

@@ -1,6 +1,6 @@
 """The reference network of the field's textbook example, for 28x28 grey pictures.
 
-DCGAN (Radford, Metz, Chintala 2015) in the shape that most tutorials teach: dense -> reshape -> transposed convolutions.
+DCGAN (Radford, Metz, Chintala 2015) as most tutorials teach it: dense -> reshape -> transposed convolutions.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,4 +40,4 @@ class EnhanceNet(nn.Module):
     def forward(self, lr: Tensor, strength: Tensor) -> Tensor:
         plane = strength[:, None, None, None] * torch.ones_like(lr[:, :1])
         detail = F.pixel_shuffle(self.body(torch.cat([lr - 0.5, plane], 1)), self.config.scale)
-        return cast(Tensor, detail + F.interpolate(lr, scale_factor=float(self.config.scale), mode="nearest"))
+        return detail + F.interpolate(lr, scale_factor=float(self.config.scale), mode="nearest")

@@ -1,6 +1,6 @@
 """The class-conditional product generator, and the discriminator it learns from.
 
-In the spirit of R3GAN (Huang et al. 2024, "The GAN is dead; long live the GAN!"): residual blocks without normalisation,
+In the spirit of R3GAN (Huang et al. 2024): residual blocks without normalisation,
 bilinear resampling, a class embedding. Pictures are the sum of every level's contribution, as in StyleGAN2's skip
 generator (Karras et al. 2020), so that training can begin at a low resolution and grow (Karras et al. 2018) without any
 fading: what a new level adds starts at zero. Written from the papers.
@@ -31,7 +31,7 @@ class GeneratorConfig:
     @property
     def size(self) -> int:
         """Side of the finest picture, px."""
-        return 4 * 2 ** (len(self.channels) - 1)
+        return 4 << (len(self.channels) - 1)
 
 
 class Generator(nn.Module):
