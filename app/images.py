@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from app.containers import has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
@@ -193,6 +193,10 @@ def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) 
         ImageFormat.WEBP: {"quality": quality, "method": 3},
         ImageFormat.AVIF: {"quality": quality, "speed": 8, "max_threads": 1},
     }
+    if image_format is ImageFormat.PNG:  # Pillow takes `xmp` for the others only
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        options[image_format]["pnginfo"] = chunks
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, image_format.value, xmp=xmp, **options[image_format])
     return file.getvalue()

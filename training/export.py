@@ -1,0 +1,220 @@
+"""From a run folder to `models/`: ONNX with uint8 NHWC pictures, compared with PyTorch before it is published.
+
+Scaling, transposing, clipping and rounding are inside the graph; options are named inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training import checkpoint
+from training.networks.enhance import EnhanceNet
+from training.networks.generator import Generator
+from training.networks.level import LevelNet
+from training.pictures import on_white, sheet, write_picture
+
+TILE = 128
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class ExportError(Exception):
+    """The exported graph does not agree with PyTorch, or the run cannot be exported."""
+
+
+class GenerateGraph(nn.Module):
+    """z (N, Z), label (N,) int64, truncation (N,) in [0, 1] -> image (N, S, S, 4) uint8 straight RGBA."""
+
+    def __init__(self, net: Generator) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor, label: Tensor, truncation: Tensor) -> Tensor:
+        picture = self.net(z, label, truncation)
+        # Faint alpha is snapped to 0 and 1, so that the ground is exactly white and the product exactly opaque.
+        alpha = ((picture[:, 3:] - 0.06) / 0.88).clamp(0, 1)
+        colour = (picture[:, :3] - (1 - alpha)) / alpha.clamp(min=0.05)
+        return to_bytes(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1))
+
+
+class EnhanceGraph(nn.Module):
+    """image (N, T, T, 3) uint8, strength (N,) in [0, 1] -> image (N, 2T, 2T, 3) uint8."""
+
+    def __init__(self, net: EnhanceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, strength: Tensor) -> Tensor:
+        return to_bytes(self.net(from_bytes(image), strength))
+
+
+class LevelGraph(nn.Module):
+    """image (N, T, T, 3) uint8 -> strength (N,) in [0, 1]."""
+
+    def __init__(self, net: LevelNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        return cast(Tensor, self.net(from_bytes(image)).clamp(0, 1))
+
+
+def from_bytes(image: Tensor) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1]."""
+    return image.permute(0, 3, 1, 2).float() / 255
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """(N, C, H, W) float32 -> (N, H, W, C) uint8, clipped and rounded."""
+    return (image * 255).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def graph_of(recipe: Mapping[str, Any], network: Any, ema: Mapping[str, Tensor]) -> nn.Module:  # noqa: ANN401  # a config
+    """The averaged network of a run inside its graph, with its weights loaded strictly.
+
+    Raises:
+        ExportError: runs of this recipe are not served.
+    """
+    name = recipe["name"]
+    if name == "garments-64":
+        generator = Generator(network)
+        generator.load_state_dict(dict(ema))
+        generator.measure_style_mean()
+        return GenerateGraph(generator).eval()
+    if name == "enhance-x2":
+        enhancer = EnhanceNet(network)
+        enhancer.load_state_dict(dict(ema))
+        return EnhanceGraph(enhancer).eval()
+    if name == "restoration-level":
+        level = LevelNet(network)
+        level.load_state_dict(dict(ema))
+        return LevelGraph(level).eval()
+    raise ExportError(f"runs of {name} are not served")
+
+
+def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Inputs for a graph, `count` rows, with fixed random content."""
+    random = np.random.default_rng(seed)
+    amounts = random.random(count, np.float32)
+    if isinstance(graph, GenerateGraph):
+        config = graph.net.config
+        z = random.standard_normal((count, config.z_size), np.float32)
+        return {"z": z, "label": random.integers(0, config.classes, count), "truncation": amounts}
+    image = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
+
+
+def write_onnx(graph: nn.Module, path: Path) -> str:
+    """Write a graph with a free batch size (and free sides, for pictures); gives the name of its output."""
+    inputs = example(graph, 2)
+    batch = torch.export.Dim("batch", min=1, max=256)
+    shapes = {name: {0: batch} for name in inputs}
+    if "image" in inputs:
+        height, width = torch.export.Dim("height", min=16, max=8192), torch.export.Dim("width", min=16, max=8192)
+        shapes["image"] = {0: batch, 1: height, 2: width}
+    output = "strength" if isinstance(graph, LevelGraph) else "image"
+    tensors = tuple(torch.from_numpy(array) for array in inputs.values())
+    torch.onnx.export(
+        graph,
+        tensors,
+        str(path),
+        input_names=list(inputs),
+        output_names=[output + "_out" if output in inputs else output],
+        dynamic_shapes=shapes,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    return output + "_out" if output in inputs else output
+
+
+def compare(graph: nn.Module, path: Path) -> float:
+    """The largest difference between ONNX Runtime and PyTorch at two sizes and batches (steps of 255, or strength).
+
+    Raises:
+        ExportError: it is over one step of 255, or 0.001 of strength.
+    """
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    limit = 1e-3 if isinstance(graph, LevelGraph) else 1.0
+    worst = 0.0
+    for count, side in ((1, TILE), (4, 96)):
+        inputs = example(graph, count, side, seed=count)
+        with torch.no_grad():
+            expected = graph(*(torch.from_numpy(array) for array in inputs.values())).double().numpy()
+        actual = session.run(None, inputs)[0].astype(np.float64)
+        if actual.shape != expected.shape:
+            raise ExportError(f"ONNX gives {actual.shape} where PyTorch gives {expected.shape}")
+        worst = max(worst, float(np.abs(actual - expected).max()))
+    if worst > limit:
+        raise ExportError(f"ONNX and PyTorch differ by {worst}")
+    return worst
+
+
+def samples(graph: GenerateGraph, columns: int = 13, rows: int = 8) -> NDArray[np.uint8]:
+    """Uncurated products at truncation 0.8: a column a class, seeds 0, 1, 2 … in order."""
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(rows * columns, graph.net.config.z_size, generator=random)
+    labels = torch.arange(columns).repeat(rows) % graph.net.config.classes
+    with torch.no_grad():
+        rgba = graph(z, labels, torch.full((len(z),), 0.8)).numpy()
+    return sheet([on_white(picture) for picture in rgba], columns)
+
+
+def publish(run: Path, models: Path, network: Any, facts: Mapping[str, Any]) -> Path:  # noqa: ANN401  # a config
+    """Export the run's averaged network as the next version of its model; gives the new folder.
+
+    `facts` are the manifest's fields that a run does not know (licence, training data, attribution, quality).
+
+    Raises:
+        CheckpointError: the run holds no checkpoint.
+        ExportError: the graph and PyTorch disagree, or the recipe is not served.
+    """
+    found = checkpoint.load(run / "checkpoint")
+    if found is None:
+        raise checkpoint.CheckpointError(f"{run} holds no checkpoint")
+    tensors, state = found
+    recipe = state["recipe"]
+    graph = graph_of(recipe, network, checkpoint.unflatten(tensors)["ema"])
+    home = models / recipe["name"]
+    version = str(1 + max((int(path.name) for path in home.glob("[0-9]*")), default=0))
+    partial = home / f"{version}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    output = write_onnx(graph, partial / "model.onnx")
+    data = (partial / "model.onnx").read_bytes()
+    manifest = {
+        "schema": 1,
+        "name": recipe["name"],
+        "version": version,
+        "file": "model.onnx",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "parity": compare(graph, partial / "model.onnx"),
+        "output": output,
+        **interface(graph),
+        "recipe": recipe,
+        "training": {"minutes": round(state["seconds"] / 60, 1), "images_seen": state["images_seen"]},
+        **facts,
+    }
+    (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    if isinstance(graph, GenerateGraph):
+        write_picture(partial / "samples.webp", samples(graph), quality=85)
+    return partial.rename(home / version)
+
+
+def interface(graph: nn.Module) -> dict[str, Any]:
+    """The manifest's fields about the graph itself."""
+    if isinstance(graph, GenerateGraph):
+        return {"task": "generate", "size": graph.net.config.size}
+    if isinstance(graph, EnhanceGraph):
+        config = graph.net.config
+        return {"task": "enhance", "tile": TILE, "margin": config.convs + 4, "scale": config.scale}
+    return {"task": "level", "tile": TILE}
