@@ -207,7 +207,8 @@ def publish(run: Path, models: Path, network: Any, facts: Mapping[str, Any]) -> 
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     if isinstance(graph, GenerateGraph):
         write_picture(partial / "samples.webp", samples(graph), quality=85)
-    return partial.rename(home / version)
+    final: Path = partial.rename(home / version)
+    return final
 
 
 def interface(graph: nn.Module) -> dict[str, Any]:
