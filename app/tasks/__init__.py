@@ -1,0 +1,1 @@
+"""What the models are asked to do: one file a task."""

@@ -1,0 +1,75 @@
+"""The shipped generator, through the worker: deterministic in any company, and not collapsed."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.batching import Batcher
+from app.repository import RepositoryError, read_model, read_models
+from app.sessions import Session
+from app.tasks.generate import drawn_label, latent, mixed
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return read_models(MODELS)["garments-64"]
+
+
+@pytest.fixture(scope="module")
+def batcher(model):
+    made = Batcher(Session(model.data).run)
+    yield made
+    made.close()
+
+
+def row(seed):
+    return {"z": latent(seed), "label": np.int64(drawn_label(seed, 13)), "truncation": np.float32(0.8)}
+
+
+def generate(batcher, seeds):
+    return asyncio.run(batcher.submit([row(seed) for seed in seeds], time.monotonic() + 60))
+
+
+def test_a_seed_gives_the_same_bytes_alone_and_in_a_crowd(batcher):
+    alone = generate(batcher, [7])[0]
+    crowd = generate(batcher, range(16))
+
+    assert alone.shape == (64, 64, 4)
+    assert alone.tobytes() == crowd[7].tobytes()
+
+
+def test_sixteen_seeds_give_sixteen_pictures(batcher):
+    pictures = np.stack(generate(batcher, range(16))).astype(float)
+    distances = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))[np.triu_indices(16, 1)]
+
+    assert distances.min() > 3
+    assert distances.mean() > 20
+
+
+def test_products_stand_on_nothing(batcher):
+    pictures = np.stack(generate(batcher, range(16)))
+
+    assert (pictures[:, [0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()
+    assert (pictures[..., 3] == 255).mean() > 0.15
+
+
+def test_mixing_moves_from_one_latent_to_the_other():
+    a, b = latent(1), latent(2)
+
+    assert np.allclose(mixed(a, b, 0), a)
+    assert np.allclose(mixed(a, b, 1), b, atol=1e-5)
+    assert abs(np.linalg.norm(mixed(a, b, 0.5)) / np.linalg.norm(a) - 1) < 0.3
+
+
+def test_a_changed_model_file_is_refused(model, tmp_path):
+    source = MODELS / "garments-64" / model.manifest.version
+    (tmp_path / "manifest.json").write_bytes((source / "manifest.json").read_bytes())
+    (tmp_path / "model.onnx").write_bytes(model.data[:-1] + b"x")
+
+    with pytest.raises(RepositoryError, match="hash"):
+        read_model(tmp_path)
