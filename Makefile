@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help test clean
+.PHONY: help serve test clean
 help:  ## what can be made
+	@echo "make serve  install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
 	@echo "make test   install what the tests need into $(VENV), then lint, check types and run the tests"
 	@echo "make clean  remove $(VENV)"
 
@@ -14,6 +15,14 @@ $(VENV)/created:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
+
+$(VENV)/serve-installed: $(VENV)/created pyproject.toml constraints.txt
+	@echo "installing the service (no torch)"
+	$(PIP) -e '.[cpu]'
+	@touch $@
+
+serve: $(VENV)/serve-installed  ## serve the shipped models
+	$(BIN)/vitrine serve
 
 # torch goes first and alone, so that nothing else can choose another build of it.
 $(VENV)/test-installed: $(VENV)/created pyproject.toml constraints.txt
