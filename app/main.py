@@ -25,6 +25,7 @@ from app import __version__
 from app.batching import Batcher
 from app.errors import AppError, InvalidOptions, NotAcceptable, NotFound, UnknownCategory, UnknownModel
 from app.images import Pixels, encode, over, resize
+from app.limits import BodyLimit
 from app.provenance import xmp_packet
 from app.repository import Model, read_models
 from app.schemas import GenerateRequest
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.to_thread(batcher.close)
 
     app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.state.settings = settings
     app.add_exception_handler(AppError, render_error)
     app.add_exception_handler(HTTPException, render_http)
@@ -92,6 +94,8 @@ async def render_error(request: Request, error: Exception) -> Response:
 
 async def render_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    if isinstance(error.__cause__, AppError):  # FastAPI wraps what reading the body raised
+        return problem(request, error.__cause__)
     named = NotFound("There is nothing at this path.")
     if error.status_code != 404:
         named = NotFound(error.detail)

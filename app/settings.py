@@ -25,26 +25,14 @@ class Settings(BaseSettings):
     """Inference threads. On CPU each runs single-threaded sessions, so the number of cores is right."""
     max_batch: int = Field(16, ge=1, le=256)
     """Most rows (pictures or tiles) in one batch."""
-    max_batch_delay_ms: float = Field(0, ge=0, le=1000)
-    """How long an idle worker waits for more rows; 0 takes what is there at once."""
-    max_queue_megapixels: float = Field(400, gt=0)
-    """Bound of each model's queue, in million input pixels of waiting rows."""
     max_body_bytes: int = Field(20_000_000, ge=1)
     """Largest request body; counted while it streams."""
-    max_pixels: int = Field(40_000_000, ge=1)
-    """Largest width x height of an upload; read from the header, before any pixel is decoded."""
-    max_output_pixels: int = Field(160_000_000, ge=1)
-    """Largest width x height of an answer."""
     default_timeout_s: float = Field(60, gt=0)
     """Deadline of a request that sends no Request-Timeout."""
     max_timeout_s: float = Field(300, gt=0)
     """Longest deadline that a client may ask for."""
-    body_timeout_s: float = Field(30, gt=0)
-    """How long a client may take to send its body."""
     drain_s: int = Field(30, ge=0)
     """How long a shutdown waits for accepted requests."""
-    aigc_producer: str | None = Field(None, min_length=1, max_length=200)
-    """Name for the China label (GB 45438-2025); without it the label is off."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
 

@@ -104,3 +104,15 @@ def test_what_one_reads(client):
     assert client.get("/models/garments-64").json()["digest"].startswith("sha256:")
     assert client.get("/models/none").status_code == 404
     assert client.get("/nowhere").json()["type"] == "urn:vitrine:problem:not-found"
+
+
+def test_a_body_over_the_limit_is_refused_while_it_streams(client):
+    def endless():
+        for _ in range(100):
+            yield b" " * 1_000_000
+
+    response = client.post("/generate", content=endless(), headers={"Content-Type": "application/json"})
+
+    assert response.status_code == 413
+    assert response.json()["type"] == "urn:vitrine:problem:body-too-large"
+    assert client.post("/generate", json={"seed": 1}).status_code == 200
