@@ -53,15 +53,9 @@ class Batcher:
         self._changed = threading.Condition()
         self._open = True
         self._seconds_per_row = 0.0
-        self.batches = self.rows = 0
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
         for thread in self._threads:
             thread.start()
-
-    @property
-    def waiting(self) -> int:
-        """Rows that are queued now."""
-        return len(self._waiting)
 
     async def submit(self, rows: list[Row], deadline: float) -> list[NDArray[np.uint8]]:
         """Run rows (without batch dimension) before `deadline` (time.monotonic); all or none are accepted.
@@ -138,8 +132,6 @@ class Batcher:
             return
         spent = (time.monotonic() - begun) / len(batch) / len(self._threads)
         with self._changed:
-            self.batches += 1
-            self.rows += len(batch)
             self._seconds_per_row = spent if not self._seconds_per_row else 0.9 * self._seconds_per_row + 0.1 * spent
         for job, picture in zip(batch, output, strict=True):
             job.settle(picture)

@@ -20,7 +20,7 @@ def main() -> None:
     parser.parse_args()
     try:
         settings = Settings()
-        read_models(settings.models_dir)
+        models = read_models(settings.models_dir)
     except ValidationError as error:
         names = ", ".join(f"VITRINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         parser.exit(2, f"vitrine: {names}\n")
@@ -30,7 +30,7 @@ def main() -> None:
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
     uvicorn.run(
-        create_app(settings),
+        create_app(settings, models),
         host=settings.host,
         port=settings.port,
         server_header=False,

@@ -23,14 +23,8 @@ class BadImage(AppError):
     status, code, title = 400, "bad-image", "The upload is not a usable image"
 
 
-class BadRequest(AppError):
-    """The body cannot be parsed as what it claims to be."""
-
-    status, code, title = 400, "bad-request", "The request cannot be read"
-
-
 class NotFound(AppError):
-    """No such path, model, category or preset."""
+    """No such path, model or category."""
 
     status, code, title = 404, "not-found", "Not found"
 
@@ -45,12 +39,6 @@ class UnknownCategory(NotFound):
     """A category that the model was not trained on."""
 
     code, title = "unknown-category", "Unknown category"
-
-
-class UnknownPreset(NotFound):
-    """A preset that is not installed."""
-
-    code, title = "unknown-preset", "Unknown preset"
 
 
 class NotAcceptable(AppError):
@@ -69,12 +57,6 @@ class ImageTooLarge(AppError):
     """The image, or the answer asked for, is over the pixel limit."""
 
     status, code, title = 413, "image-too-large", "The image is too large"
-
-
-class UnsupportedMediaType(AppError):
-    """The body's type is not one that the route takes."""
-
-    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class InvalidOptions(AppError):
@@ -115,9 +97,3 @@ class DeadlineExceeded(AppError):
     """The deadline passed while the work was queued."""
 
     status, code, title = 504, "deadline-exceeded", "The deadline passed"
-
-
-class ClientGone(AppError):
-    """The client hung up; never sent, only counted."""
-
-    status, code, title = 499, "client-gone", "The client is gone"

@@ -23,10 +23,6 @@ Pixels = NDArray[np.uint8]
 # Our own limit is checked on the header, with a message of ours.
 Image.MAX_IMAGE_PIXELS = None
 READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-MEDIA_TYPES: Final = frozenset(
-    f"image/{name}"
-    for name in ("jpeg", "jpg", "pjpeg", "png", "x-png", "webp", "avif", "gif", "bmp", "x-ms-bmp", "tiff")
-)
 LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
 ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
 CREDIT_LENGTH = 500

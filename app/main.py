@@ -27,7 +27,7 @@ from app.errors import AppError, InvalidOptions, NotAcceptable, NotFound, Unknow
 from app.images import Pixels, encode, over, resize
 from app.limits import BodyLimit
 from app.provenance import xmp_packet
-from app.repository import Model, read_models
+from app.repository import Model
 from app.schemas import GenerateRequest
 from app.sessions import Session
 from app.settings import Settings
@@ -37,15 +37,14 @@ log = logging.getLogger("vitrine")
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; models are read, checked and warmed before it takes requests."""
+def create_app(settings: Settings, models: dict[str, Model]) -> FastAPI:
+    """The application; every model is loaded before it takes requests."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.models = read_models(settings.models_dir)
         app.state.batchers = {
             name: Batcher(Session(model.data).run, workers=settings.workers, max_batch=settings.max_batch)
-            for name, model in app.state.models.items()
+            for name, model in models.items()
         }
         app.state.ready = True
         yield
@@ -55,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.state.settings = settings
+    app.state.settings, app.state.models = settings, models
     app.add_exception_handler(AppError, render_error)
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(RequestValidationError, render_validation)

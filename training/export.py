@@ -121,20 +121,21 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     if "image" in inputs:
         height, width = torch.export.Dim("height", min=16, max=8192), torch.export.Dim("width", min=16, max=8192)
         shapes["image"] = {0: batch, 1: height, 2: width}
-    output = "strength" if isinstance(graph, LevelGraph) else "image"
+    # Where a picture goes in, the picture that comes out needs another name.
+    output = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
         graph,
         tensors,
         str(path),
         input_names=list(inputs),
-        output_names=[output + "_out" if output in inputs else output],
+        output_names=[output],
         dynamic_shapes=shapes,
         dynamo=True,
         external_data=False,
         verbose=False,
     )
-    return output + "_out" if output in inputs else output
+    return output
 
 
 def compare(graph: nn.Module, path: Path) -> float:
@@ -160,7 +161,7 @@ def compare(graph: nn.Module, path: Path) -> float:
 
 
 def samples(graph: GenerateGraph, columns: int = 13, rows: int = 8) -> NDArray[np.uint8]:
-    """Uncurated products at truncation 0.8: a column a class, seeds 0, 1, 2 … in order."""
+    """Uncurated products at truncation 0.8, a column a class: the first draws of one random generator."""
     random = torch.Generator().manual_seed(0)
     z = torch.randn(rows * columns, graph.net.config.z_size, generator=random)
     labels = torch.arange(columns).repeat(rows) % graph.net.config.classes
