@@ -17,6 +17,12 @@ class AppError(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+class BadRequest(AppError):
+    """The request itself is malformed."""
+
+    status, code, title = 400, "bad-request", "The request is malformed"
+
+
 class BadImage(AppError):
     """The bytes are not an image, are truncated, or hold more than the claimed type."""
 
@@ -41,10 +47,28 @@ class UnknownCategory(NotFound):
     code, title = "unknown-category", "Unknown category"
 
 
+class UnknownPreset(NotFound):
+    """A preset that is not there."""
+
+    code, title = "unknown-preset", "Unknown preset"
+
+
+class MethodNotAllowed(AppError):
+    """The path is there, but not for this method."""
+
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+
 class NotAcceptable(AppError):
     """Nothing that `Accept` allows can be made."""
 
     status, code, title = 406, "not-acceptable", "Not acceptable"
+
+
+class BodyTimeout(AppError):
+    """The body did not arrive in time."""
+
+    status, code, title = 408, "body-timeout", "The body came too slowly"
 
 
 class BodyTooLarge(AppError):
@@ -59,6 +83,12 @@ class ImageTooLarge(AppError):
     status, code, title = 413, "image-too-large", "The image is too large"
 
 
+class UnsupportedMediaType(AppError):
+    """An upload of a type that is not listed."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
 class InvalidOptions(AppError):
     """A field fails validation; `errors` says which."""
 
@@ -67,6 +97,12 @@ class InvalidOptions(AppError):
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors[:3]))
         self.errors = errors
+
+
+class ClientGone(AppError):
+    """The client left before its answer was ready; nobody sees this but the metrics."""
+
+    status, code, title = 499, "client-gone", "The client left"
 
 
 class ModelFailed(AppError):

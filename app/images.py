@@ -91,12 +91,13 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
 
 
 def _decode(data: bytes, limits: ImageLimits) -> Picture:
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":  # Pillow wants the pixels' chunk before it tells
+        _check_size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), limits)
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise BadImage("The image has no pixels.")
-        if width * height > limits.max_pixels:
-            raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
+        _check_size(width, height, limits)
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise BadImage("The image has several frames; send one.")
         if has_trailing_data(data):
@@ -109,6 +110,11 @@ def _decode(data: bytes, limits: ImageLimits) -> Picture:
     if alpha is not None and alpha.min() == 255:
         alpha = None
     return Picture(rgb, alpha, kept)
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
 
 
 def _credits(image: Image.Image) -> Credits:

@@ -28,6 +28,9 @@ class Manifest(BaseModel):
     sha256: str
     size: int = 0
     classes: tuple[str, ...] = ()
+    tile: int = 0
+    margin: int = 0
+    scale: int = 1
     licence: dict[str, str]
     training_data: str
     quality: tuple[dict[str, Any], ...] = ()

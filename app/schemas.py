@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.images import ImageFormat
+Format = Literal["png", "jpeg", "webp", "avif"]
+COLOUR = r"#[0-9a-fA-F]{6}"
 
 
 class Mix(BaseModel):
@@ -29,11 +30,32 @@ class GenerateRequest(BaseModel):
     truncation: float = Field(0.8, ge=0, le=1)
     mix: Mix | None = None
     size: int | None = Field(None, ge=16, le=1024)
-    background: str = Field("white", pattern=r"^(white|transparent|#[0-9a-fA-F]{6})$")
+    background: str = Field("white", pattern=rf"^(white|transparent|{COLOUR})$")
     model: str | None = None
-    format: Literal["png", "jpeg", "webp", "avif"] | None = None
+    format: Format | None = None
     quality: int = Field(90, ge=1, le=100)
 
-    @property
-    def image_format(self) -> ImageFormat:
-        return ImageFormat(self.format or "webp")
+
+def _offered(scale: int) -> int:
+    if scale not in (1, 2, 4):
+        raise ValueError("must be 1, 2 or 4")
+    return scale
+
+
+class EnhanceOptions(BaseModel):
+    """The options of `POST /enhance`; they come as text, so numbers are read from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: Annotated[int, AfterValidator(_offered)] = 2
+    denoise: float | None = Field(None, ge=0, le=1)
+    background: str = Field("keep", pattern=rf"^(keep|white|transparent|{COLOUR})$")
+    preset: str | None = None
+    format: Format | None = None
+    quality: int = Field(90, ge=1, le=100)
+
+
+def rgb_of(background: str) -> tuple[int, int, int]:
+    """`white` or `#rrggbb` as bytes."""
+    digits = "ffffff" if background == "white" else background[1:]
+    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -25,7 +24,7 @@ class Session:
         self._session = onnxruntime.InferenceSession(data, options, providers=providers)
         self.provider: str = self._session.get_providers()[0]
 
-    def run(self, rows: Arrays) -> NDArray[np.uint8]:
+    def run(self, rows: Arrays) -> NDArray[Any]:
         """Arrays with a leading batch dimension -> the graph's only output."""
-        output: NDArray[np.uint8] = self._session.run(None, dict(rows))[0]
+        output: NDArray[Any] = self._session.run(None, dict(rows))[0]
         return output

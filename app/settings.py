@@ -27,7 +27,15 @@ class Settings(BaseSettings):
     """Most rows (pictures or tiles) in one batch."""
     max_body_bytes: int = Field(20_000_000, ge=1)
     """Largest request body; counted while it streams."""
-    default_timeout_s: float = Field(60, gt=0)
+    body_timeout_s: float = Field(60, gt=0)
+    """How long a body may take to arrive."""
+    max_pixels: int = Field(40_000_000, ge=1)
+    """Largest width x height of an upload; read from its header, before any pixel is decoded."""
+    max_output_pixels: int = Field(160_000_000, ge=1)
+    """Largest width x height of an answer."""
+    max_held_pixels: int = Field(400_000_000, ge=1)
+    """Uploads and answers being worked on at once, in pixels of 3 bytes; more gets 503."""
+    default_timeout_s: float = Field(120, gt=0)
     """Deadline of a request that sends no Request-Timeout."""
     max_timeout_s: float = Field(300, gt=0)
     """Longest deadline that a client may ask for."""

@@ -218,5 +218,5 @@ def interface(graph: nn.Module) -> dict[str, Any]:
         return {"task": "generate", "size": graph.net.config.size}
     if isinstance(graph, EnhanceGraph):
         config = graph.net.config
-        return {"task": "enhance", "tile": TILE, "margin": config.convs + 4, "scale": config.scale}
+        return {"task": "enhance", "tile": TILE, "margin": config.convs + 2, "scale": config.scale}
     return {"task": "level", "tile": TILE}

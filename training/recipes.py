@@ -26,7 +26,9 @@ def garments_64() -> GanRecipe:
     return GanRecipe(
         name="garments-64",
         network=GeneratorConfig(channels=(160, 112, 64, 32, 16)),
-        stages=((3, 3000, 0.1), (4, 5000, 0.3), (5, 10000, 1.0)),
+        stages=((3, 2000, 0.01), (4, 3500, 0.02), (5, 16000, 0.05)),
+        lr=6e-4,
+        final_lr=1e-4,
     )
 
 

@@ -1,4 +1,4 @@
-"""The worker batches while busy, keeps deadlines, isolates bad rows and drains."""
+"""The worker under load, faults and departures, with a model made of numpy."""
 
 import asyncio
 import threading
@@ -9,109 +9,164 @@ import pytest
 
 from app.batching import Batcher
 from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
+from app.metrics import Metrics
 
 
-def row(value):
-    return {"x": np.array([value])}
+class Numbers:
+    """Work that doubles numbers, one a row."""
+
+    def __init__(self, *numbers):
+        self.numbers, self.rows, self.outputs = numbers, len(numbers), {}
+
+    def row(self, index):
+        return {"x": np.float32(self.numbers[index])}
+
+    def put(self, index, output):
+        self.outputs[index] = float(output)
+
+
+class Model:
+    """Doubles; waits for `gate` first; fails on 13; remembers its batches."""
+
+    def __init__(self):
+        self.batches, self.gate = [], threading.Event()
+        self.gate.set()
+
+    def __call__(self, rows):
+        self.gate.wait(10)
+        self.batches.append(rows["x"].tolist())
+        if 13 in rows["x"]:
+            raise ValueError("13")
+        return rows["x"] * 2
 
 
 def soon():
-    return time.monotonic() + 10
+    return time.monotonic() + 20
 
 
-@pytest.fixture
-def make():
-    made = []
-
-    def build(run, **options):
-        made.append(Batcher(run, **options))
-        return made[-1]
-
-    yield build
-    for batcher in made:
+def run(scenario, **settings):
+    model = Model()
+    batcher = Batcher(model, Metrics().model("m"), **{"workers": 1, **settings})
+    try:
+        return asyncio.run(scenario(batcher, model))
+    finally:
+        model.gate.set()
         batcher.close()
 
 
-def test_rows_that_arrive_while_a_worker_is_busy_share_a_batch(make):
-    sizes, go = [], threading.Event()
-
-    def run(rows):
-        sizes.append(len(rows["x"]))
-        go.wait(5)
-        return rows["x"] * 2
-
-    batcher = make(run, workers=1)
-
-    async def main():
-        first = asyncio.create_task(batcher.submit([row(0)], soon()))
-        while not sizes:
-            await asyncio.sleep(0.001)
-        rest = [asyncio.create_task(batcher.submit([row(i)], soon())) for i in range(1, 9)]
-        await asyncio.sleep(0.02)
-        go.set()
-        return await asyncio.gather(first, *rest)
-
-    results = asyncio.run(main())
-
-    assert sizes == [1, 8]
-    assert [int(r[0][0]) for r in results] == [2 * i for i in range(9)]
-
-
-def test_only_the_bad_row_fails(make):
-    def run(rows):
-        if (rows["x"] == 3).any():
-            raise RuntimeError("poison")
-        return rows["x"]
-
-    batcher = make(run, workers=1)
-
-    async def main():
-        jobs = [batcher.submit([row(i)], soon()) for i in range(8)]
-        return await asyncio.gather(*jobs, return_exceptions=True)
-
-    results = asyncio.run(main())
-
-    assert isinstance(results[3], ModelFailed)
-    assert [int(r[0][0]) for i, r in enumerate(results) if i != 3] == [0, 1, 2, 4, 5, 6, 7]
-
-
-def test_expired_and_abandoned_rows_never_reach_the_model(make):
-    seen, go = [], threading.Event()
-
-    def run(rows):
-        seen.extend(rows["x"][:, 0].tolist())
-        go.wait(5)
-        return rows["x"]
-
-    batcher = make(run, workers=1)
-
-    async def main():
-        first = asyncio.create_task(batcher.submit([row(0)], soon()))
-        while not seen:
-            await asyncio.sleep(0.001)
-        late = asyncio.create_task(batcher.submit([row(1)], time.monotonic() + 0.02))
-        gone = asyncio.create_task(batcher.submit([row(2)], soon()))
-        await asyncio.sleep(0.05)
-        gone.cancel()
+async def busy(batcher, model):
+    """Keep the only worker busy until the gate opens."""
+    model.gate.clear()
+    task = asyncio.create_task(batcher.submit(Numbers(0), soon()))
+    while batcher.depth() or not task:
         await asyncio.sleep(0.01)
-        go.set()
+    await asyncio.sleep(0.05)
+    return task
+
+
+def test_all_rows_of_a_work_come_back_at_their_place():
+    async def scenario(batcher, model):
+        work = Numbers(*range(1, 6))
+        await batcher.submit(work, soon())
+        assert work.outputs == {i: 2 * (i + 1) for i in range(5)}
+
+    run(scenario, max_batch=2)
+
+
+def test_what_waits_while_the_worker_is_busy_shares_a_batch():
+    async def scenario(batcher, model):
+        first = await busy(batcher, model)
+        others = [asyncio.create_task(batcher.submit(Numbers(i), soon())) for i in range(1, 5)]
+        await asyncio.sleep(0.05)
+        model.gate.set()
+        await asyncio.gather(first, *others)
+        assert model.batches == [[0], [1, 2, 3, 4]]
+
+    run(scenario)
+
+
+def test_a_large_work_does_not_keep_a_small_one_waiting():
+    async def scenario(batcher, model):
+        first = await busy(batcher, model)
+        large = asyncio.create_task(batcher.submit(Numbers(*range(100, 120)), soon()))
+        await asyncio.sleep(0.02)
+        small = asyncio.create_task(batcher.submit(Numbers(7), soon()))
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        await asyncio.gather(first, large, small)
+        assert 7 in model.batches[1]
+
+    run(scenario, max_batch=4)
+
+
+def test_a_bad_row_harms_only_its_own_caller():
+    async def scenario(batcher, model):
+        first = await busy(batcher, model)
+        works = [Numbers(i) for i in (1, 13, 3)]
+        others = [asyncio.create_task(batcher.submit(work, soon())) for work in works]
+        await asyncio.sleep(0.05)
+        model.gate.set()
+        outcome = await asyncio.gather(first, *others, return_exceptions=True)
+        assert isinstance(outcome[2], ModelFailed)
+        assert (works[0].outputs, works[2].outputs) == ({0: 2.0}, {0: 6.0})
+        assert batcher.alive()
+
+    run(scenario)
+
+
+def test_abandoned_and_expired_work_is_never_run():
+    async def scenario(batcher, model):
+        first = await busy(batcher, model)
+        gone = asyncio.create_task(batcher.submit(Numbers(1), soon()))
+        late = asyncio.create_task(batcher.submit(Numbers(2), time.monotonic() + 0.1))
+        await asyncio.sleep(0.2)
+        gone.cancel()
+        await asyncio.sleep(0.02)
+        model.gate.set()
         await first
         with pytest.raises(DeadlineExceeded):
             await late
+        assert model.batches == [[0]]
 
-    asyncio.run(main())
-
-    assert seen == [0]
+    run(scenario)
 
 
-def test_a_full_queue_and_a_closed_one_say_no_at_once(make):
-    batcher = make(lambda rows: rows["x"], workers=1, max_waiting=4)
-
-    async def main():
+def test_a_full_queue_says_no_at_once():
+    async def scenario(batcher, model):
+        first = await busy(batcher, model)
+        waiting = asyncio.create_task(batcher.submit(Numbers(1, 2, 3), soon()))
+        await asyncio.sleep(0.02)
         with pytest.raises(Overloaded):
-            await batcher.submit([row(i) for i in range(5)], soon())
-        batcher.close()
-        with pytest.raises(Draining):
-            await batcher.submit([row(0)], soon())
+            await batcher.submit(Numbers(4, 5), soon())
+        assert batcher.depth() == 3
+        assert batcher.age() > 0
+        model.gate.set()
+        await asyncio.gather(first, waiting)
 
-    asyncio.run(main())
+    run(scenario, max_rows=4)
+
+
+def test_a_model_that_loses_rows_is_a_failure_and_the_worker_lives():
+    batcher = Batcher(lambda rows: rows["x"][:0], Metrics().model("m"), workers=1)
+
+    async def scenario():
+        with pytest.raises(ModelFailed):
+            await batcher.submit(Numbers(1), soon())
+
+    asyncio.run(scenario())
+    assert batcher.alive()
+    batcher.close()
+
+
+def test_closing_finishes_what_was_accepted_and_refuses_the_rest():
+    async def scenario(batcher, model):
+        work = Numbers(*range(20, 40))
+        task = asyncio.create_task(batcher.submit(work, soon()))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(batcher.close)
+        await task
+        assert len(work.outputs) == 20
+        with pytest.raises(Draining):
+            await batcher.submit(Numbers(1), soon())
+
+    run(scenario, max_batch=2)

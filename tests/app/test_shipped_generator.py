@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from app.batching import Batcher
+from app.metrics import Metrics
+from app.pipeline import Rows
 from app.repository import RepositoryError, read_model, read_models
 from app.sessions import Session
 from app.tasks.generate import drawn_label, latent, mixed
@@ -22,7 +24,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def batcher(model):
-    made = Batcher(Session(model.data).run)
+    made = Batcher(Session(model.data).run, Metrics().model("garments-64"))
     yield made
     made.close()
 
@@ -32,7 +34,9 @@ def row(seed):
 
 
 def generate(batcher, seeds):
-    return asyncio.run(batcher.submit([row(seed) for seed in seeds], time.monotonic() + 60))
+    work = Rows([row(seed) for seed in seeds])
+    asyncio.run(batcher.submit(work, time.monotonic() + 60))
+    return work.outputs
 
 
 def test_a_seed_gives_the_same_bytes_alone_and_in_a_crowd(batcher):

@@ -1,0 +1,108 @@
+"""Photos through the enhancer: cut into tiles, run, put together without seams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batching import Row
+from app.images import Pixels, resize
+
+LEVEL_TILES = 16
+
+
+def mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
+    """Indices start .. start + count - 1 into `length` samples, continued by symmetric reflection at both ends."""
+    index = np.arange(start, start + count) % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+class Tiles:
+    """The enhancer's work on one picture, (H, W, 3) uint8; `output` is (scale*H, scale*W, 3) uint8 when it is done.
+
+    Every output pixel comes from exactly one tile, at least `margin` px inside it. With a margin no smaller than the
+    network's receptive radius the result is the one that the whole picture, mirrored at its edges, would give.
+    """
+
+    def __init__(self, rgb: Pixels, strength: float, *, tile: int, margin: int, scale: int) -> None:
+        self._rgb, self._strength = rgb, np.float32(strength)
+        self._tile, self._margin, self._scale = tile, margin, scale
+        self._step = tile - 2 * margin
+        height, width = rgb.shape[:2]
+        self._columns = -(-width // self._step)
+        self.rows = -(-height // self._step) * self._columns
+        self.output = np.empty((height * scale, width * scale, 3), np.uint8)
+
+    def _origin(self, index: int) -> tuple[int, int]:
+        return index // self._columns * self._step, index % self._columns * self._step
+
+    def row(self, index: int) -> Row:
+        top, left = self._origin(index)
+        height, width = self._rgb.shape[:2]
+        ys = mirrored(top - self._margin, self._tile, height)
+        xs = mirrored(left - self._margin, self._tile, width)
+        return {"image": self._rgb[ys[:, None], xs], "strength": self._strength}
+
+    def put(self, index: int, output: NDArray[Any]) -> None:
+        top, left = (self._scale * at for at in self._origin(index))
+        begin, side = self._scale * self._margin, self._scale * self._step
+        part = self.output[top : top + side, left : left + side]
+        part[:] = output[begin : begin + part.shape[0], begin : begin + part.shape[1]]
+
+
+class LevelTiles:
+    """The level estimator's work on one picture: up to 16 tiles spread evenly; `level` is their mean, in [0, 1]."""
+
+    def __init__(self, rgb: Pixels, tile: int) -> None:
+        self._rgb, self._tile = rgb, tile
+        down, across = (min(4, -(-side // tile)) for side in rgb.shape[:2])
+        tops = np.linspace(0, max(0, rgb.shape[0] - tile), down).astype(int)
+        lefts = np.linspace(0, max(0, rgb.shape[1] - tile), across).astype(int)
+        self._origins = [(int(top), int(left)) for top in tops for left in lefts]
+        self.rows = len(self._origins)
+        self._levels = np.zeros(self.rows)
+
+    def row(self, index: int) -> Row:
+        top, left = self._origins[index]
+        ys, xs = (mirrored(at, self._tile, n) for at, n in zip((top, left), self._rgb.shape[:2], strict=True))
+        return {"image": self._rgb[ys[:, None], xs]}
+
+    def put(self, index: int, output: NDArray[Any]) -> None:
+        self._levels[index] = float(output)
+
+    @property
+    def level(self) -> float:
+        # Two decimals, so that the last bits of a sum decide nothing.
+        return round(float(np.clip(self._levels.mean(), 0, 1)), 2)
+
+
+def keep_mean(output: Pixels, source: Pixels) -> Pixels:
+    """`output` (uint8 RGB) with every channel's mean moved, by whole steps, to within half a step of `source`'s."""
+    shift = np.rint(source.mean((0, 1)) - output.mean((0, 1))).astype(np.int16)
+    if not shift.any():
+        return output
+    return np.asarray(np.clip(output + shift, 0, 255), np.uint8)
+
+
+def fill_hidden(rgb: Pixels, alpha: Pixels) -> Pixels:
+    """Colours under zero alpha replaced by those of the visible pixels around, so that none bleeds into an edge.
+
+    Push-pull over a pyramid (Gortler et al. 1996); visible pixels stay as they are.
+    """
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return rgb
+    height, width = alpha.shape
+    small = (max(1, (height + 1) // 2), max(1, (width + 1) // 2))
+    weights = (~hidden).astype(np.float32)
+    padded = np.pad(weights, ((0, 2 * small[0] - height), (0, 2 * small[1] - width)))
+    colours = np.pad(rgb * weights[..., None], ((0, 2 * small[0] - height), (0, 2 * small[1] - width), (0, 0)))
+    seen = padded.reshape(small[0], 2, small[1], 2).sum((1, 3))
+    sums = colours.reshape(small[0], 2, small[1], 2, 3).sum((1, 3))
+    coarse = np.where(seen[..., None] > 0, sums / np.maximum(seen, 1)[..., None], 0).round().astype(np.uint8)
+    if small != (height, width):
+        coarse = fill_hidden(coarse, (seen > 0).astype(np.uint8))
+    filled = np.asarray(resize(coarse, width, height))
+    return np.asarray(np.where(hidden[..., None], filled, rgb), np.uint8)

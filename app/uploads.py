@@ -1,0 +1,110 @@
+"""An uploaded image and its options, from a form or a raw body, with the same outcome. Nothing touches the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.errors import BadImage, BadRequest, InvalidOptions, UnsupportedMediaType
+
+Options = TypeVar("Options", bound=BaseModel)
+
+MEDIA_TYPES: Final = frozenset(
+    f"image/{name}" for name in ("jpeg", "jpg", "png", "webp", "avif", "gif", "bmp", "x-ms-bmp", "tiff", "*")
+)
+UNTOLD: Final = ("", "application/octet-stream")  # what clients send that do not know the type
+MAX_FIELDS = 20
+
+
+class InMemoryParser(MultiPartParser):
+    """Keeps files in memory: the body's limit bounds them."""
+
+    spool_max_size = 0  # 0 is "never" to SpooledTemporaryFile
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The bytes of one file, not yet looked at, and the checked options."""
+
+    data: bytes
+    options: Any
+
+
+def media_type(header: str) -> str:
+    return header.split(";")[0].strip().lower()
+
+
+def refuse(field: str, message: str) -> InvalidOptions:
+    """The 422 for one field."""
+    return InvalidOptions([{"loc": ["body", field], "msg": message, "type": "value_error"}])
+
+
+def check(model: type[Options], fields: list[tuple[str, str]], place: str) -> Options:
+    """Validate text fields, each of which may come once.
+
+    Raises:
+        InvalidOptions: a field is unknown, twice there, or out of range.
+    """
+    names = [name for name, _ in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse(name, "is there more than once")
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidOptions(
+            [{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found]
+        ) from None
+
+
+async def read_upload(request: Request, model: type[Options]) -> Upload:
+    """The image and the options (`model`) of a request with one upload.
+
+    Raises:
+        UnsupportedMediaType: the body, or its file, has a type that is not listed.
+        BadRequest: the form is malformed.
+        InvalidOptions: no `image` file, or more than one; an option that is wrong.
+        BadImage: no bytes at all.
+    """
+    kind = media_type(request.headers.get("content-type", ""))
+    if kind == "multipart/form-data":
+        upload = await _read_form(request, model)
+    elif kind in MEDIA_TYPES:
+        upload = Upload(await request.body(), check(model, request.query_params.multi_items(), "query"))
+    else:
+        raise UnsupportedMediaType("Send multipart/form-data, or a raw image/jpeg, png, webp, avif, gif, bmp or tiff.")
+    if not upload.data:
+        raise BadImage("The upload is empty.")
+    return upload
+
+
+async def _read_form(request: Request, model: type[Options]) -> Upload:
+    try:
+        form = await InMemoryParser(
+            request.headers, request.stream(), max_files=4, max_fields=MAX_FIELDS, max_part_size=10_000
+        ).parse()
+    except MultiPartException:
+        raise BadRequest("The form is malformed, or has too many or too large fields.") from None
+    files: list[UploadFile] = []
+    fields: list[tuple[str, str]] = request.query_params.multi_items()
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            if name == "image":
+                raise refuse("image", "must be a file")
+            fields.append((name, value))
+        elif name == "image":
+            files.append(value)
+        else:
+            raise refuse(name, "must not be a file")
+    if len(files) != 1:
+        raise refuse("image", "one file is needed")
+    told = media_type(files[0].content_type or "")
+    if told not in MEDIA_TYPES and told not in UNTOLD:
+        raise UnsupportedMediaType("The file must be image/jpeg, png, webp, avif, gif, bmp or tiff.")
+    return Upload(await files[0].read(), check(model, fields, "body"))
