@@ -89,6 +89,8 @@ class ModelMetrics:
 
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._all, self._name = metrics, name
+        metrics.batch_rows.labels(name)
+        metrics.batch_seconds.labels(name)
         for reason in ("abandoned", "expired"):
             metrics.dropped_rows.labels(name, reason)
 
