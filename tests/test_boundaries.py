@@ -1,0 +1,38 @@
+"""One library, one home; the service and the training never import each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HOMES = {
+    "PIL": "app/images.py",
+    "onnxruntime": "app/sessions.py",
+    "prometheus_client": "app/metrics.py",
+    "pydantic_settings": "app/settings.py",
+    "torch": "training",
+    "training": "training",
+}
+
+
+def imported(path):
+    """The top-level names that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_library_is_imported_only_at_home(path):
+    for library in set(imported(path)) & HOMES.keys():
+        assert path.is_relative_to(ROOT / HOMES[library]), library
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "training").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_the_training_does_not_import_the_service(path):
+    assert "app" not in set(imported(path))
