@@ -130,17 +130,15 @@ class Service:
         finally:
             self._held -= pixels
 
-    async def enlarge(
-        self, rgb: Pixels, scale: int, strengths: tuple[float, float], deadline: float, clock: Clock
-    ) -> Pixels:
-        """(H, W, 3) uint8 -> (scale*H, scale*W, 3); strengths of the first pass and of the others."""
+    async def enlarge(self, rgb: Pixels, scale: int, strength: float, deadline: float, clock: Clock) -> Pixels:
+        """(H, W, 3) uint8 -> (scale*H, scale*W, 3), restored with `strength` on the way."""
         model = self.find("enhance")
         m, done = model.manifest, 1
         while done < scale:
-            strength = strengths[0] if done == 1 else strengths[1]
             tiles = Tiles(rgb, strength, tile=m.tile, margin=m.margin, scale=m.scale)
             await self.infer(model, tiles, deadline, clock)
-            rgb, done = tiles.output, done * m.scale
+            # Later passes see a restored picture: there is nothing left to restore.
+            rgb, done, strength = tiles.output, done * m.scale, 0.0
         return rgb
 
 
@@ -215,7 +213,7 @@ async def enlarge_rgba(service: Service, rgba: Pixels, side: int, deadline: floa
     while rgba.shape[0] * scale < side:
         scale *= 2
     rgb = fill_hidden(rgba[..., :3], rgba[..., 3])
-    large = await service.enlarge(rgb, scale, (0.0, 0.0), deadline, clock)
+    large = await service.enlarge(rgb, scale, 0.0, deadline, clock)
     alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
     return np.dstack([large, alpha])
 
@@ -260,8 +258,7 @@ async def restored(
     strength = options.denoise
     if strength is None:
         strength = await estimated_level(service, rgb, deadline, clock)
-    # The second pass of two sees a restored picture: there is nothing left to restore.
-    large = await service.enlarge(rgb, max(2, options.scale), (strength, 0.0), deadline, clock)
+    large = await service.enlarge(rgb, max(2, options.scale), strength, deadline, clock)
     if options.scale == 1:
         large = await service.timed("encode", clock, resize, large, picture.width, picture.height)
     return await service.timed("encode", clock, keep_mean, large, rgb)

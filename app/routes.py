@@ -18,6 +18,7 @@ from fastapi.responses import RedirectResponse
 from app import __version__, metrics, pipeline
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.errors import ClientGone, Draining, InvalidOptions, UnknownModel, UnknownPreset
+from app.images import ImageFormat
 from app.pipeline import Service
 from app.repository import Model
 from app.schemas import EnhanceOptions, GenerateRequest
@@ -111,6 +112,16 @@ def answered(request: Request, answer: Answer, envelope: Envelope, headers: dict
     return respond(answer, envelope, headers, request_id(request))
 
 
+def check_background(background: str, image_format: ImageFormat) -> None:
+    """Refuse a background that the format cannot hold.
+
+    Raises:
+        InvalidOptions: it is transparent, in JPEG.
+    """
+    if background == "transparent" and image_format is ImageFormat.JPEG:
+        raise refuse("background", "JPEG cannot be transparent")
+
+
 def digests(service: Service) -> str:
     return " ".join(model.digest for model in service.models.values())
 
@@ -121,8 +132,7 @@ async def generate(request: Request, options: GenerateRequest) -> Response:
     service, until = service_of(request), deadline(request)
     envelope, image_format = negotiate(request.headers.get("accept", ""), options.format, options.count)
     model = service.find("generate", options.model)
-    if options.background == "transparent" and image_format.value == "jpeg":
-        raise refuse("background", "JPEG cannot be transparent")
+    check_background(options.background, image_format)
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     basis = f"{options.model_dump_json()} {seed} {image_format} {digests(service)} {__version__} {pipeline.today()}"
     headers, tag = head(request, model, basis)
@@ -142,8 +152,7 @@ async def enhance(request: Request) -> Response:
     if options.preset is not None:
         raise UnknownPreset("There is no such preset; GET /presets lists them.")
     envelope, image_format = negotiate(request.headers.get("accept", ""), options.format, 1)
-    if options.background == "transparent" and image_format.value == "jpeg":
-        raise refuse("background", "JPEG cannot be transparent")
+    check_background(options.background, image_format)
     model = service.find("enhance")
     content = hashlib.sha256(upload.data).hexdigest()
     basis = f"{content} {options.model_dump_json()} {image_format} {digests(service)} {__version__} {pipeline.today()}"
