@@ -176,13 +176,16 @@ class Batcher:
             begun = time.monotonic()
             self._process(batch)
             spent = time.monotonic() - begun
-            self._metrics.batch(len(batch), spent)
             share = spent / len(batch) / len(self._threads)
             with self._changed:
                 self._seconds_per_row += (0.1 if self._seconds_per_row else 1.0) * (share - self._seconds_per_row)
 
     def _process(self, batch: list[tuple[Job, int]]) -> None:
-        """Run a batch; when it fails, its halves are tried alone, so that only the bad row's caller is harmed."""
+        """Run a batch; when it fails, its halves are tried alone, so that only the bad row's caller is harmed.
+
+        A batch is counted before it is delivered, so that a caller with an answer finds it in the metrics.
+        """
+        begun = time.monotonic()
         try:
             rows = [job.work.row(index) for job, index in batch]
             output = self._run({name: np.stack([row[name] for row in rows]) for name in rows[0]})
@@ -192,6 +195,7 @@ class Batcher:
                 job.work.put(index, one)
         except Exception as error:
             if len(batch) == 1:
+                self._metrics.batch(1, time.monotonic() - begun)
                 log.error("the model failed on one row: %s", type(error).__name__)
                 failure: AppError = ModelFailed("The model failed on this item.")
                 failure.__cause__ = error
@@ -202,6 +206,7 @@ class Batcher:
             self._process(batch[middle:])
             return
         now = time.monotonic()
+        self._metrics.batch(len(batch), now - begun)
         with self._changed:
             for job, _ in batch:
                 job.finished += 1

@@ -271,20 +271,15 @@ def batches(client):
     ]
 
 
-def test_a_crowd_shares_batches(client):
-    averages = []
-    for crowd in range(5):  # this process makes the load too: on busy cores one crowd may arrive one by one
-        before, first = batches(client), 100 + 64 * crowd
-        with ThreadPoolExecutor(64) as pool:
-            answers = list(
-                pool.map(lambda seed: client.post("/generate", json={"seed": seed}), range(first, first + 64))
-            )
-        count, rows = (after - old for after, old in zip(batches(client), before, strict=True))
-        assert all(answer.status_code == 200 for answer in answers)
-        assert rows == 64
-        averages.append(rows / count)
+def test_the_average_batch_is_over_four_in_a_crowd(client):
+    before = batches(client)
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda seed: client.post("/generate", json={"seed": seed}), range(100, 164)))
+    count, rows = (after - old for after, old in zip(batches(client), before, strict=True))
 
-    assert max(averages) > 2, averages  # over 4 on an idle machine; tests share theirs
+    assert all(answer.status_code == 200 for answer in answers)
+    assert rows == 64
+    assert rows / count > 2  # over 4 on an idle machine; tests share theirs
 
 
 def test_the_metrics_name_what_an_operator_asks_for(client):
