@@ -76,7 +76,7 @@ class GanTrainer:
 
     def _reals(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         pictures, labels = self.data.batch(self.batch_size, random)
-        while pictures.shape[-1] > 4 * 2 ** (self.levels - 1):
+        while pictures.shape[-1] > 8 * 2 ** (self.levels - 1):
             pictures = downsample(pictures)
         return augment(pictures, random).to(self.device), labels.to(self.device)
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -193,7 +194,8 @@ def curate(folder: Path, out: Path, names: Mapping[str, str] | None, processes: 
         ValueError: the folder holds no photo with a usable label.
     """
     photos = list_photos(folder, names)
-    with ProcessPoolExecutor(processes) as pool:
+    # Forking a process that has used OpenCV's or PyTorch's threads can hang the child.
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         work = pool.map(prepare, photos, chunksize=8)
         results = list(tqdm(work, total=len(photos), desc="cutting out", unit="photo"))
     candidates = [candidate for candidate in results if candidate is not None]

@@ -1,18 +1,95 @@
-"""The enhancer on held-out photos, against bicubic: `python -m training.evaluate PHOTOS MODELS`."""
+"""How good a published model is, measured on its ONNX file with data it has not learned from.
+
+Each measure becomes a record of the manifest's `quality`: measure, value, unit, data.
+"""
 
 from __future__ import annotations
 
-import sys
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 
-from training.data import read_photos
+from training.cards import write_card
+from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
-from training.pictures import Pixels
+from training.pictures import Pixels, on_white, sheet, write_picture
+
+SIDE = 320  # px of the clean crops
+SHOWN = 4
+
+
+class EvaluationError(Exception):
+    """The model cannot be evaluated. The message says what is missing."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an evaluation found, and a picture of it where there is something to see."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    picture: Pixels | None = None
+
+    def add(self, measure: str, value: float, unit: str, data: str) -> None:
+        """Note one figure, rounded to four digits."""
+        self.records.append({"measure": measure, "value": float(f"{value:.4g}"), "unit": unit, "data": data})
+
+
+def evaluate(folder: Path, data: Path) -> Report:
+    """Measure the model of a version's folder on held-out data of its kind (photos, or curated products).
+
+    Raises:
+        EvaluationError: no manifest, an unknown task, or the models around it are missing.
+        DataError: the data does not fit the task.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{folder} holds no readable manifest.json") from error
+    session = load(folder)
+    if manifest["task"] == "generate":
+        train, test = (read_products(data, split, manifest["size"]) for split in ("train", "test"))
+        return evaluate_generator(session, manifest, train, test)
+    photos = read_photos(data, "test", least=192, most=50)
+    if manifest["task"] == "level":
+        return evaluate_level(session, photos)
+    if manifest["task"] == "enhance":
+        return evaluate_enhancer(session, load(newest(folder.parents[1], "restoration-level")), photos)
+    raise EvaluationError(f"there is no evaluation of {manifest['task']!r}")
+
+
+def save(folder: Path, report: Report) -> None:
+    """Put a report into the version's manifest, its samples and its card."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["quality"] = report.records
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    if report.picture is not None:
+        write_picture(folder / "samples.webp", report.picture, quality=85)
+    write_card(folder)
+
+
+def newest(models: Path, name: str) -> Path:
+    """The folder of a model's highest version.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    versions = [path for path in (models / name).glob("*") if path.name.isdigit()]
+    if not versions:
+        raise EvaluationError(f"{models} holds no {name}")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def load(folder: Path) -> onnxruntime.InferenceSession:
+    """The session of a version's model."""
+    return onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
@@ -20,29 +97,112 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
 
 
-def load(models: Path, name: str) -> onnxruntime.InferenceSession:
-    """The highest version of a published model."""
-    newest = max((models / name).glob("[0-9]*"), key=lambda path: int(path.name))
-    return onnxruntime.InferenceSession((newest / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A clean crop (H, W, 3) and what the published recipe makes of it (H / 2, W / 2, 3) at `level`."""
+
+    clean: Pixels
+    small: Pixels
+    level: float
 
 
-def gains(photos: list[Pixels], models: Path, side: int = 320) -> list[float]:
-    """PSNR above bicubic's, dB, photo by photo: each is cropped to `side` px, degraded to a random level, restored."""
-    enhancer, estimator = load(models, "enhance-x2"), load(models, "restoration-level")
+def trials(photos: list[Pixels]) -> list[Trial]:
+    """Each photo cropped to at most SIDE px and degraded to a level that its index draws."""
     found = []
     for index, photo in enumerate(photos):
-        height, width = (min(n, side) // 2 * 2 for n in photo.shape[:2])
-        clean = photo[:height, :width]
+        height, width = (min(n, SIDE) // 2 * 2 for n in photo.shape[:2])
         random = torch.Generator().manual_seed(index)
-        small = degrade(clean, 2, float(torch.rand((), generator=random)), Degradation(), random)[None]
-        strength = estimator.run(None, {"image": small})[0]
-        restored = enhancer.run(None, {"image": small, "strength": strength})[0][0]
-        bicubic = np.asarray(cv2.resize(small[0], (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-        found.append(psnr(restored, clean) - psnr(bicubic, clean))
+        level = float(torch.rand((), generator=random))
+        clean = photo[:height, :width]
+        found.append(Trial(clean, degrade(clean, 2, level, Degradation(), random), level))
     return found
 
 
-if __name__ == "__main__":
-    result = gains(read_photos(Path(sys.argv[1]), "test", least=192, most=50), Path(sys.argv[2]))
-    better = sum(gain > 0 for gain in result)
-    sys.stdout.write(f"{better} of {len(result)} photos better than bicubic, by {np.mean(result):.2f} dB on average\n")
+def evaluate_enhancer(
+    enhancer: onnxruntime.InferenceSession, estimator: onnxruntime.InferenceSession, photos: list[Pixels]
+) -> Report:
+    """PSNR against bicubic's, with the strength estimated from the degraded photo as the service does."""
+    report = Report()
+    gains: list[float] = []
+    rows: list[Pixels] = []
+    for trial in trials(photos):
+        strength = estimator.run(None, {"image": trial.small[None]})[0]
+        restored = enhancer.run(None, {"image": trial.small[None], "strength": strength})[0][0]
+        height, width = trial.clean.shape[:2]
+        bicubic = np.asarray(cv2.resize(trial.small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+        gains.append(psnr(restored, trial.clean) - psnr(bicubic, trial.clean))
+        if len(rows) < 4 * SHOWN:
+            nearest = np.asarray(cv2.resize(trial.small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+            rows += [picture[:192, :192] for picture in (nearest, bicubic, restored, trial.clean)]
+    data = f"{len(gains)} held-out photos, degraded by the recipe to random levels"
+    report.add("PSNR above bicubic, mean", float(np.mean(gains)), "dB", data)
+    report.add("PSNR above bicubic, worst", min(gains), "dB", data)
+    report.add("photos better than bicubic", sum(gain > 0 for gain in gains), f"of {len(gains)}", data)
+    report.picture = sheet(rows, columns=4)
+    return report
+
+
+def evaluate_level(estimator: onnxruntime.InferenceSession, photos: list[Pixels]) -> Report:
+    """Mean absolute error of the estimated level, beside that of always saying the mean."""
+    report, tried = Report(), trials(photos)
+    levels = np.array([trial.level for trial in tried])
+    found = np.array([float(estimator.run(None, {"image": trial.small[None]})[0][0]) for trial in tried])
+    data = f"{len(photos)} held-out photos, degraded by the recipe to random levels"
+    report.add("mean absolute error", float(np.abs(found - levels).mean()), "of strength", data)
+    report.add("the same of always saying the mean", float(np.abs(levels - levels.mean()).mean()), "of strength", data)
+    return report
+
+
+def evaluate_generator(
+    session: onnxruntime.InferenceSession, manifest: dict[str, Any], train: Labelled, test: Labelled, count: int = 16
+) -> Report:
+    """Variety and memorisation in pixels, each beside the same measure of real products.
+
+    Variety: mean distance of 16 seeds of one class to each other. Memorisation: the median distance of a generated
+    product to the nearest training product, mirrored or not; a copying generator falls far below the held-out products.
+
+    Raises:
+        EvaluationError: the data has other classes than the model.
+    """
+    if tuple(manifest["classes"]) != train.classes:
+        raise EvaluationError(f"the data's classes are {', '.join(train.classes)}")
+    random, report = np.random.default_rng(0), Report()
+    made, variety, real_variety = [], [], []
+    for label in range(len(train.classes)):
+        inputs = {
+            "z": random.standard_normal((count, manifest["recipe"]["network"]["z_size"]), np.float32),
+            "label": np.full(count, label),
+            "truncation": np.full(count, 0.8, np.float32),
+        }
+        pictures = on_white(session.run(None, inputs)[0])
+        made.append(pictures)
+        variety.append(spread(pictures))
+        real_variety.append(spread(train.pictures[train.labels == label, ..., :3][:count]))
+    data = f"{count} seeds of each of {len(train.classes)} classes, truncation 0.8, {manifest['size']} px"
+    report.add("RMS distance of two seeds of a class", float(np.mean(variety)), "of 255", data)
+    report.add("the same, of the least varied class", min(variety), "of 255", data)
+    report.add("the same, of two real products", float(np.mean(real_variety)), "of 255", f"{count} of each class")
+    reals = train.pictures[..., :3]
+    generated = float(np.median(nearest_distances(np.concatenate(made), reals)))
+    held_out = float(np.median(nearest_distances(test.pictures[..., :3], reals)))
+    report.add("RMS distance to the nearest training product, median", generated, "of 255", data)
+    report.add("the same, of held-out products", held_out, "of 255", f"{len(test.labels)} test products")
+    return report
+
+
+def spread(pictures: NDArray[np.uint8]) -> float:
+    """Mean RMS distance of every two of (N, H, W, C) uint8 pictures, of 255."""
+    flat = pictures.reshape(len(pictures), -1).astype(np.float64)
+    first, second = np.triu_indices(len(flat), 1)
+    return float(np.sqrt(((flat[first] - flat[second]) ** 2).mean(1)).mean())
+
+
+def nearest_distances(pictures: NDArray[np.uint8], reals: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """RMS distance (N,), of 255, of each (N, H, W, C) picture to the nearest of the reals, mirrored or not."""
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    best = np.full(len(flat), np.inf)
+    for other in (reals, reals[:, :, ::-1]):
+        real = other.reshape(len(other), -1).astype(np.float32)
+        squares = (flat**2).sum(1)[:, None] + (real**2).sum(1) - 2 * flat @ real.T
+        best = np.minimum(best, squares.min(1))
+    return np.asarray(np.sqrt(np.maximum(best, 0) / flat.shape[1]), np.float64)

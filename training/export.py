@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import checkpoint
-from training.networks.enhance import EnhanceNet
-from training.networks.generator import Generator
-from training.networks.level import LevelNet
+from training.cards import write_card
+from training.networks.enhance import EnhanceConfig, EnhanceNet
+from training.networks.generator import Generator, GeneratorConfig
+from training.networks.level import LevelConfig, LevelNet
 from training.pictures import on_white, sheet, write_picture
 
 TILE = 128
@@ -78,24 +80,27 @@ def to_bytes(image: Tensor) -> Tensor:
     return (image * 255).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
 
 
-def graph_of(recipe: Mapping[str, Any], network: Any, ema: Mapping[str, Tensor]) -> nn.Module:  # noqa: ANN401  # a config
+def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     """The averaged network of a run inside its graph, with its weights loaded strictly.
 
     Raises:
         ExportError: runs of this recipe are not served.
     """
     name = recipe["name"]
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()
+    }
     if name == "garments-64":
-        generator = Generator(network)
+        generator = Generator(GeneratorConfig(**settings))
         generator.load_state_dict(dict(ema))
         generator.measure_style_mean()
         return GenerateGraph(generator).eval()
     if name == "enhance-x2":
-        enhancer = EnhanceNet(network)
+        enhancer = EnhanceNet(EnhanceConfig(**settings))
         enhancer.load_state_dict(dict(ema))
         return EnhanceGraph(enhancer).eval()
     if name == "restoration-level":
-        level = LevelNet(network)
+        level = LevelNet(LevelConfig(**settings))
         level.load_state_dict(dict(ema))
         return LevelGraph(level).eval()
     raise ExportError(f"runs of {name} are not served")
@@ -160,62 +165,72 @@ def compare(graph: nn.Module, path: Path) -> float:
     return worst
 
 
-def samples(graph: GenerateGraph, columns: int = 13, rows: int = 8) -> NDArray[np.uint8]:
+def samples(graph: GenerateGraph, rows: int = 8) -> NDArray[np.uint8]:
     """Uncurated products at truncation 0.8, a column a class: the first draws of one random generator."""
+    columns = graph.net.config.classes
     random = torch.Generator().manual_seed(0)
     z = torch.randn(rows * columns, graph.net.config.z_size, generator=random)
-    labels = torch.arange(columns).repeat(rows) % graph.net.config.classes
+    labels = torch.arange(columns).repeat(rows)
     with torch.no_grad():
         rgba = graph(z, labels, torch.full((len(z),), 0.8)).numpy()
     return sheet([on_white(picture) for picture in rgba], columns)
 
 
-def publish(run: Path, models: Path, network: Any, facts: Mapping[str, Any]) -> Path:  # noqa: ANN401  # a config
-    """Export the run's averaged network as the next version of its model; gives the new folder.
+def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None = None) -> Path:
+    """Export the run's averaged network as the next version of `name` (the recipe's by default); gives the new folder.
 
-    `facts` are the manifest's fields that a run does not know (licence, training data, attribution, quality).
+    `facts` are the manifest's fields that a run does not know: licence, training_data, limits, attribution.
 
     Raises:
         CheckpointError: the run holds no checkpoint.
-        ExportError: the graph and PyTorch disagree, or the recipe is not served.
+        ExportError: the graph and PyTorch disagree, the recipe is not served, or the name cannot be a folder's.
     """
     found = checkpoint.load(run / "checkpoint")
     if found is None:
         raise checkpoint.CheckpointError(f"{run} holds no checkpoint")
     tensors, state = found
     recipe = state["recipe"]
-    graph = graph_of(recipe, network, checkpoint.unflatten(tensors)["ema"])
-    home = models / recipe["name"]
-    version = str(1 + max((int(path.name) for path in home.glob("[0-9]*")), default=0))
+    name = name or recipe["name"]
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
+    graph = graph_of(recipe, checkpoint.unflatten(tensors)["ema"])
+    home = models / name
+    version = str(1 + max((int(path.name) for path in home.glob("*") if path.name.isdigit()), default=0))
     partial = home / f"{version}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     output = write_onnx(graph, partial / "model.onnx")
     data = (partial / "model.onnx").read_bytes()
     manifest = {
         "schema": 1,
-        "name": recipe["name"],
+        "name": name,
         "version": version,
         "file": "model.onnx",
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "parity": compare(graph, partial / "model.onnx"),
         "output": output,
-        **interface(graph),
+        **interface(graph, run),
         "recipe": recipe,
-        "training": {"minutes": round(state["seconds"] / 60, 1), "images_seen": state["images_seen"]},
+        "training": {
+            "minutes": round(state["seconds"] / 60, 1),
+            "images_seen": state["images_seen"],
+            "hardware": state["hardware"],
+        },
         **facts,
     }
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     if isinstance(graph, GenerateGraph):
         write_picture(partial / "samples.webp", samples(graph), quality=85)
+    write_card(partial)
     final: Path = partial.rename(home / version)
     return final
 
 
-def interface(graph: nn.Module) -> dict[str, Any]:
-    """The manifest's fields about the graph itself."""
+def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
+    """The manifest's fields about the graph itself; a generator's classes are those of the run's data."""
     if isinstance(graph, GenerateGraph):
-        return {"task": "generate", "size": graph.net.config.size}
+        classes = json.loads((run / "data.json").read_text())["classes"]
+        return {"task": "generate", "size": graph.net.config.size, "classes": classes}
     if isinstance(graph, EnhanceGraph):
         config = graph.net.config
         return {"task": "enhance", "tile": TILE, "margin": config.convs + 2, "scale": config.scale}

@@ -80,10 +80,12 @@ def train(
     max_minutes: float | None = None,
     save_minutes: float = 3.0,
     log_every: int = 50,
+    hardware: str = "unknown",
 ) -> int:
     """Train until the recipe's last step, the time limit or SIGTERM; resumes what `out` holds. Gives the steps done.
 
-    Writes `recipe.json`, `log.jsonl`, `checkpoint/`, `curves.png` and `samples/STEP.webp` in `out`.
+    Writes `recipe.json`, `log.jsonl`, `checkpoint/`, `curves.png` and `samples/STEP.webp` in `out`; `hardware` (its
+    name) is noted in the checkpoint.
 
     Raises:
         CheckpointError: `out` holds another recipe's run, or a damaged checkpoint.
@@ -115,9 +117,9 @@ def train(
             if max_minutes is not None and now - begun >= 60 * max_minutes:
                 break
             if now - saved >= 60 * save_minutes:
-                save(trainer, out, recipe, done, spent + now - begun)
+                save(trainer, out, recipe, done, spent + now - begun, hardware)
                 saved = time.monotonic()
-    save(trainer, out, recipe, done, spent + time.monotonic() - begun)
+    save(trainer, out, recipe, done, spent + time.monotonic() - begun, hardware)
     return done
 
 
@@ -137,9 +139,15 @@ def resume(trainer: Trainer, recipe: Mapping[str, Any], out: Path) -> tuple[int,
     return facts["step"], facts["seconds"]
 
 
-def save(trainer: Trainer, out: Path, recipe: Mapping[str, Any], step: int, seconds: float) -> None:
+def save(trainer: Trainer, out: Path, recipe: Mapping[str, Any], step: int, seconds: float, hardware: str) -> None:
     """Write checkpoint, sample sheet and loss curves."""
-    facts = {"recipe": recipe, "step": step, "images_seen": step * trainer.batch_size, "seconds": seconds}
+    facts = {
+        "recipe": recipe,
+        "step": step,
+        "images_seen": step * trainer.batch_size,
+        "seconds": seconds,
+        "hardware": hardware,
+    }
     checkpoint.save(out / "checkpoint", checkpoint.flatten(trainer.state()), facts)
     write_picture(out / "samples" / f"{step:07d}.webp", trainer.picture())
     plot_curves(out / "log.jsonl", out / "curves.png")

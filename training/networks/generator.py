@@ -1,9 +1,10 @@
 """The class-conditional product generator, and the discriminator it learns from.
 
-In the spirit of R3GAN (Huang et al. 2024): residual blocks without normalisation,
-bilinear resampling, a class embedding. Pictures are the sum of every level's contribution, as in StyleGAN2's skip
-generator (Karras et al. 2020), so that training can begin at a low resolution and grow (Karras et al. 2018) without any
-fading: what a new level adds starts at zero. Written from the papers.
+In the spirit of R3GAN (Huang et al. 2024): residual blocks without normalisation, bilinear resampling, a class
+embedding. Pictures are the sum of every level's contribution, as in StyleGAN2's skip generator (Karras et al. 2020), so
+that training can begin at a low resolution and grow (Karras et al. 2018) without any fading: what a new level adds
+starts at zero. Each level writes and reads its picture at twice its own size, by sub-pixel convolution (Shi et al.
+2016), which spends the work on channels, not on pixels. Written from the papers.
 """
 
 from __future__ import annotations
@@ -13,31 +14,32 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, downsample, leaky, upsample
+from training.networks.blocks import ResidualBlock, conv, downsample, leaky, smooth, upsample
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Sizes of the generator: `channels[i]` are used at 4 * 2**i px."""
+    """Sizes of the generator: `channels[i]` are used at 4 * 2**i px, for a picture of 8 * 2**i px."""
 
     classes: int = 13
     z_size: int = 64
     embedding: int = 32
     style_size: int = 128
-    channels: tuple[int, ...] = (192, 128, 80, 48, 24)
-    colours: int = 4
+    channels: tuple[int, ...] = (192, 160, 96, 48)
 
     @property
     def size(self) -> int:
         """Side of the finest picture, px."""
-        return 4 << (len(self.channels) - 1)
+        return 8 << (len(self.channels) - 1)
 
 
 class Generator(nn.Module):
     """z (N, z_size) standard normal and label (N,) int64 -> (N, 4, S, S), unclamped.
 
-    The first three channels are the product over white, the last its alpha, all in [0, 1] up to overshoot.
+    The first three channels are the product over white, the last its alpha, all in [0, 1] up to overshoot. The network
+    draws a colour and an alpha and lays the one over white with the other, so that white ground needs no learning.
     `truncation` (N,) in [0, 1] pulls the style towards the mean style of its class (the truncation trick in w,
     Karras et al. 2019); those means are the buffer `style_mean`, set by `measure_style_mean`.
     """
@@ -54,11 +56,9 @@ class Generator(nn.Module):
         )
         self.start = conv(style, config.channels[0] * 16, kernel=1)
         self.blocks = nn.ModuleList([ResidualBlock(c, style) for c in config.channels])
-        before = (config.channels[0], *config.channels[:-1])
-        self.joins = nn.ModuleList([conv(a, b, kernel=1) for a, b in zip(before[1:], config.channels[1:], strict=True)])
-        self.pictures = nn.ModuleList(
-            [conv(c, config.colours, kernel=1, gain=0.1 if i < 2 else 0.0) for i, c in enumerate(config.channels)]
-        )
+        pairs = zip(config.channels[:-1], config.channels[1:], strict=True)
+        self.joins = nn.ModuleList([conv(a, b, kernel=1) for a, b in pairs])
+        self.pictures = nn.ModuleList([conv(c, 16, gain=0.1 if i < 1 else 0.0) for i, c in enumerate(config.channels)])
         self.register_buffer("style_mean", torch.zeros(config.classes, style))
 
     def style(self, z: Tensor, label: Tensor) -> Tensor:
@@ -85,13 +85,14 @@ class Generator(nn.Module):
             style = mean + truncation[:, None, None, None] * (style - mean)
         features = self.start(leaky(style)).reshape(-1, self.config.channels[0], 4, 4)
         features = self.blocks[0](features, style)
-        picture = self.pictures[0](leaky(features))
+        drawn = smooth(F.pixel_shuffle(self.pictures[0](leaky(features)), 2))
         for index in range(1, levels or len(self.blocks)):
             features = self.joins[index - 1](upsample(features))
             features = self.blocks[index](features, style)
-            picture = upsample(picture) + self.pictures[index](leaky(features))
-        # White and transparent is where an untrained network should start from, and what most of a picture is.
-        return cast(Tensor, picture + picture.new_tensor([1.0, 1.0, 1.0, 0.0])[: self.config.colours, None, None])
+            drawn = upsample(drawn) + smooth(F.pixel_shuffle(self.pictures[index](leaky(features)), 2))
+        # Grey and transparent is where an untrained network starts from.
+        colour, alpha = drawn[:, :3] + 0.5, drawn[:, 3:]
+        return torch.cat([1 + alpha * (colour - 1), alpha], 1)
 
 
 class Discriminator(nn.Module):
@@ -104,7 +105,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        self.pictures = nn.ModuleList([conv(config.colours, c, kernel=3) for c in config.channels])
+        self.pictures = nn.ModuleList([conv(16, c) for c in config.channels])
         self.blocks = nn.ModuleList([ResidualBlock(c) for c in config.channels])
         pairs = zip(config.channels[1:], config.channels[:-1], strict=True)
         self.joins = nn.ModuleList([conv(a, b, kernel=1, gain=0.1) for a, b in pairs])
@@ -113,12 +114,12 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(config.style_size, 1)
 
     def forward(self, picture: Tensor, label: Tensor) -> Tensor:
-        level = (picture.shape[-1] // 4).bit_length() - 1
+        level = (picture.shape[-1] // 8).bit_length() - 1
         picture = 2 * picture - 1
-        features = self.blocks[level](self.pictures[level](picture))
+        features = self.blocks[level](self.pictures[level](F.pixel_unshuffle(picture, 2)))
         for index in range(level - 1, -1, -1):
             picture = downsample(picture)
-            features = self.joins[index](downsample(features)) + self.pictures[index](picture)
+            features = self.joins[index](downsample(features)) + self.pictures[index](F.pixel_unshuffle(picture, 2))
             features = self.blocks[index](features)
         hidden = leaky(self.end(leaky(features)).flatten(1))
         projection = (hidden * self.embedding(label)).sum(1) / self.config.style_size**0.5

@@ -1,0 +1,158 @@
+"""`vitrine-train` on a shop's own folder: photos in, a model that the service can load out."""
+
+import csv
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from app.repository import read_models
+from training.__main__ import main
+from training.evaluate import nearest_distances, spread
+
+FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
+FACTS += ["--limits", "Shapes only."]
+
+
+@pytest.fixture(scope="module")
+def curated(catalogue, tmp_path_factory):
+    out = tmp_path_factory.mktemp("curated")
+    main(["curate", str(catalogue), "--out", str(out), "--processes", "2"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def models(catalogue, curated, tmp_path_factory):
+    """The models folder after training, exporting and evaluating everything that is served, quickly."""
+    home = tmp_path_factory.mktemp("home")
+    for name, data in (("garments-64", curated), ("restoration-level", catalogue), ("enhance-x2", catalogue)):
+        run = home / "runs" / name
+        main([name, "--quick", "--data", str(data), "--out", str(run), "--device", "cpu", "--threads", "1"])
+        main(["export", str(run), "--models", str(home / "models"), *FACTS])
+    return home / "models"
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_curation_keeps_the_products_and_says_what_it_left_out(catalogue, curated):
+    kept, rejected = rows(curated / "index.csv"), rows(curated / "rejected.csv")
+
+    assert len(kept) >= 30
+    assert len(kept) + len(rejected) == 40
+    assert {row["label"] for row in kept} == {"cup", "sign"}
+    assert all((curated / "64" / f"{row['id']}.png").is_file() for row in kept)
+    assert "| cup |" in (curated / "report.md").read_text()
+    assert (curated / "sheets" / "kept-cup.webp").is_file()
+
+
+def test_a_photo_keeps_its_split_when_others_come_or_go(curated, catalogue, tmp_path):
+    before = {row["source"]: row["split"] for row in rows(curated / "index.csv")}
+    (tmp_path / "cup").mkdir()
+    for path in sorted((catalogue / "cup").glob("*.png"))[::2]:
+        (tmp_path / "cup" / path.name).write_bytes(path.read_bytes())
+    main(["curate", str(tmp_path), "--out", str(tmp_path / "out"), "--processes", "1"])
+
+    after = rows(tmp_path / "out" / "index.csv")
+    assert after
+    assert all(before.get(row["source"], row["split"]) == row["split"] for row in after)
+
+
+def test_what_was_trained_can_be_served(models):
+    served = read_models(models)  # checks manifests and hashes
+
+    assert set(served) == {"garments-64", "enhance-x2", "restoration-level"}
+    assert served["garments-64"].manifest.classes == ("cup", "sign")
+    session = onnxruntime.InferenceSession(served["garments-64"].data, providers=["CPUExecutionProvider"])
+    inputs = {"z": np.zeros((2, 64), np.float32), "label": np.array([0, 1]), "truncation": np.ones(2, np.float32)}
+    assert session.run(None, inputs)[0].shape == (2, 64, 64, 4)
+
+
+@pytest.mark.parametrize("name", ["garments-64", "enhance-x2", "restoration-level"])
+def test_the_export_agrees_with_pytorch_and_says_so(models, name):
+    manifest = json.loads((models / name / "1" / "manifest.json").read_text())
+
+    assert manifest["parity"] <= (1e-3 if name == "restoration-level" else 1)
+    assert manifest["training"]["images_seen"] > 0
+    assert "cores of" in manifest["training"]["hardware"]
+    assert manifest["sha256"] in (models / name / "1" / "card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("garments-64", "RMS distance to the nearest training product, median"),
+        ("enhance-x2", "PSNR above bicubic, mean"),
+        ("restoration-level", "mean absolute error"),
+    ],
+)
+def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalogue, name, measure):
+    folder, data = models / name / "1", curated if name == "garments-64" else catalogue
+    main(["evaluate", str(folder), "--data", str(data), "--save"])
+
+    quality = {
+        record["measure"]: record["value"] for record in json.loads((folder / "manifest.json").read_text())["quality"]
+    }
+    assert f"| {measure} | {quality[measure]:g} " in (folder / "card.md").read_text()
+
+
+def test_the_same_command_resumes_and_a_second_export_is_a_second_version(curated, tmp_path, capsys):
+    command = ["garments-64", "--quick", "--data", str(curated), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    main([*command, "--max-minutes", "0"])
+    assert "stopped at step 1 of 8" in capsys.readouterr().out
+    main(command)
+    assert "finished" in capsys.readouterr().out
+
+    for version in ("1", "2"):
+        main(["export", str(tmp_path / "run"), "--models", str(tmp_path), "--name", "shop-64", *FACTS])
+        assert json.loads((tmp_path / "shop-64" / version / "manifest.json").read_text())["name"] == "shop-64"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["garments-64", "--data", "{tmp}/none", "--out", "{tmp}/run"], "index.csv"),
+        (["enhance-x2", "--data", "{tmp}", "--out", "{tmp}/run"], "no train photo"),
+        (["dcgan-28", "--data", "{tmp}", "--out", "{tmp}/run"], "idx3-ubyte"),
+        (["curate", "{tmp}", "--out", "{tmp}/out"], "no photo"),
+        (["export", "{tmp}", *FACTS], "no checkpoint"),
+        (["export", "{run}", "--name", "../x", *FACTS], "no name for a model"),
+        (["evaluate", "{tmp}", "--data", "{tmp}"], "manifest.json"),
+        (["garments-64", "--quick", "--data", "{other}", "--out", "{run}"], "other data"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(curated, tmp_path, capsys, command, message):
+    run = ["garments-64", "--quick", "--data", str(curated), "--out", str(tmp_path / "begun"), "--device", "cpu"]
+    if "{run}" in command:
+        main([*run, "--max-minutes", "0"])
+    other = tmp_path / "other"
+    if "{other}" in command:
+        other.mkdir()
+        kept = rows(curated / "index.csv")[1:]
+        lines = [",".join(kept[0]), *(",".join(row.values()) for row in kept)]
+        (other / "index.csv").write_text("\n".join(lines) + "\n")
+        (other / "64").symlink_to(curated / "64")
+    places = {"{tmp}": str(tmp_path), "{run}": str(tmp_path / "begun"), "{other}": str(other)}
+    capsys.readouterr()
+
+    with pytest.raises(SystemExit) as stopped:
+        main([places.get(word, word.replace("{tmp}", str(tmp_path))) for word in command])
+
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stopped.value.code == 2
+    assert error.startswith("vitrine-train: ")
+    assert message in error
+
+
+def test_the_measures_of_a_generator_have_known_answers():
+    random = np.random.default_rng(0)
+    reals = random.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+
+    assert spread(np.repeat(reals[:1], 4, 0)) == 0
+    assert spread(np.stack([np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 10, np.uint8)])) == 10
+    assert nearest_distances(reals[2:3], reals).max() < 0.1
+    assert nearest_distances(reals[2:3, :, ::-1], reals).max() < 0.1  # a mirrored copy is a copy
+    assert nearest_distances(255 - reals[:1], reals).min() > 20

@@ -1,0 +1,168 @@
+"""The command `vitrine-train`: curate photos, train a recipe, export a run, evaluate a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import evaluate, hardware
+from training.adversarial import GanRecipe, GanTrainer
+from training.checkpoint import CheckpointError
+from training.curate import curate, read_names
+from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
+from training.dcgan import DcganRecipe, DcganTrainer
+from training.export import ExportError, publish
+from training.loop import Trainer, train
+from training.recipes import RECIPES, Recipe, quick
+from training.restoration import RestorationTrainer
+
+FAILURES = (CheckpointError, DataError, ExportError, evaluate.EvaluationError, OSError, ValueError)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exits with 2 and one line of explanation when it cannot be done."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except FAILURES as error:
+        parser.exit(2, f"vitrine-train: {error}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Every recipe is a command, beside curate, export and evaluate."""
+    parser = argparse.ArgumentParser(
+        prog="vitrine-train", description="Train Vitrine's networks on a folder of photos."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("curate", help="turn raw product photos into training data")
+    command.add_argument("folder", type=Path, help="photos in folders named by class, or images/ with images.csv")
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--labels", type=Path, help="JSON map from label to class; other labels are dropped")
+    command.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    command.set_defaults(run=run_curate)
+    for name, make in RECIPES.items():
+        add_recipe(commands.add_parser(name, help=(make.__doc__ or "").splitlines()[0]), name)
+    add_export(commands.add_parser("export", help="publish a run as the next version of its model"))
+    command = commands.add_parser("evaluate", help="measure a published model on held-out data")
+    command.add_argument("folder", type=Path, help="a version's folder, such as models/enhance-x2/1")
+    command.add_argument("--data", type=Path, required=True, help="photos; for a generator, a folder made by curate")
+    command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
+    command.set_defaults(run=run_evaluate)
+    return parser
+
+
+def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
+    """The options of a training; the same command again resumes it."""
+    command.add_argument("--data", type=Path, required=True, help="what the recipe learns from")
+    command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
+    command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.add_argument("--threads", type=int, default=0, help="CPU threads (default: one per core)")
+    command.add_argument("--quick", action="store_true", help="the recipe's debug twin: a few small steps")
+    command.set_defaults(run=run_recipe)
+
+
+def add_export(command: argparse.ArgumentParser) -> None:
+    """The facts that a run does not know are asked for: nobody should have to guess a model's licence."""
+    command.add_argument("folder", type=Path, help="a run folder")
+    command.add_argument("--models", type=Path, default=Path("models"))
+    command.add_argument("--name", help="publish under this name (default: the recipe's)")
+    command.add_argument("--training-data", required=True, help="what it learned from, in words")
+    command.add_argument("--data-licence", required=True)
+    command.add_argument("--weights-licence", required=True)
+    command.add_argument("--attribution", help="whom the data's licence asks to name")
+    command.add_argument("--limits", required=True, help="what it is known to do badly; goes into the card")
+    command.set_defaults(run=run_export)
+
+
+def run_curate(options: argparse.Namespace) -> None:
+    """Curate, and say where the result should be looked at."""
+    kept = curate(options.folder, options.out, read_names(options.labels), options.processes)
+    say(f"{kept} products in {options.out}; look at {options.out / 'sheets'} and report.md before training")
+
+
+def run_recipe(options: argparse.Namespace) -> None:
+    """Train, or go on training."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    recipe = quick(RECIPES[options.command]()) if options.quick else RECIPES[options.command]()
+    recipe, trainer, data = prepare(recipe, options.data, options.device)
+    note_data(options.out, data)
+    done = train(
+        trainer,
+        asdict(recipe),
+        options.out,
+        max_minutes=options.max_minutes,
+        hardware=hardware.describe(options.device),
+    )
+    state = (
+        "finished" if done == trainer.steps else f"stopped at step {done:,} of {trainer.steps:,}; run again to go on"
+    )
+    say(f"{recipe.name} {state}; see {options.out / 'samples'} and curves.png")
+
+
+def prepare(recipe: Recipe, folder: Path, device: str) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """The recipe fitted to the data, its trainer, and the facts about the data that the run folder keeps."""
+    if isinstance(recipe, GanRecipe):
+        products = read_products(folder, "train", recipe.network.size)
+        recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
+        facts = {"pictures": len(products.labels), "classes": list(products.classes)}
+        return recipe, GanTrainer(recipe, products, device), facts
+    if isinstance(recipe, DcganRecipe):
+        grey = read_fashion_mnist(folder)
+        return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
+    photos = Photos(read_photos(folder, "train", least=recipe.patch))
+    return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
+
+
+def note_data(out: Path, facts: dict[str, Any]) -> None:
+    """Keep the data's facts in the run folder.
+
+    Raises:
+        DataError: the run began with other data.
+    """
+    path = out / "data.json"
+    if path.is_file() and json.loads(path.read_text()) != facts:
+        raise DataError(f"{out} holds a run that began with other data; choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Publish a run."""
+    facts = {
+        "licence": {"weights": options.weights_licence, "data": options.data_licence},
+        "training_data": options.training_data,
+        "limits": options.limits,
+    }
+    if options.attribution:
+        facts["attribution"] = options.attribution
+    folder = publish(options.folder, options.models, facts, options.name)
+    say(f"published {folder}; measure it with `vitrine-train evaluate {folder} --data FOLDER --save`")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Measure a model, and keep the figures when asked to."""
+    report = evaluate.evaluate(options.folder, options.data)
+    for record in report.records:
+        say(f"{record['measure']}: {record['value']:g} {record['unit']} ({record['data']})")
+    if options.save:
+        evaluate.save(options.folder, report)
+
+
+def say(line: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

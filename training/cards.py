@@ -1,0 +1,59 @@
+"""The model card, written from the manifest alone, so that the two cannot tell different stories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PURPOSE = {
+    "generate": "Makes product pictures by category and seed (`POST /generate`).",
+    "enhance": "Doubles a photo's size and restores it as strongly as asked (`POST /enhance`).",
+    "level": "Estimates how degraded a photo is, to choose the strength of `POST /enhance` when the client does not.",
+}
+PICTURES = {
+    "generate": "Uncurated: the first draws of one random generator, truncation 0.8, a column a class ({classes}).",
+    "enhance": "Uncurated: the first held-out photos. Degraded input, bicubic, this model, truth.",
+}
+
+
+def write_card(folder: Path) -> None:
+    """Write `card.md` beside a version's `manifest.json`."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "card.md").write_text(render(manifest, (folder / "samples.webp").is_file()))
+
+
+def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
+    """The card of a manifest as Markdown."""
+    training = manifest["training"]
+    lines = [f"# {manifest['name']}, version {manifest['version']}", "", PURPOSE[manifest["task"]], ""]
+    if has_samples:
+        caption = PICTURES[manifest["task"]].format(classes=", ".join(manifest.get("classes", [])))
+        lines += ["![samples](samples.webp)", "", caption, ""]
+    lines += ["## Known limits", "", manifest["limits"], "", "## Quality", ""]
+    lines += [*quality_table(manifest.get("quality", [])), "", "## Training", ""]
+    lines += [
+        f"- Data: {manifest['training_data']}",
+        f"- Licences: weights {manifest['licence']['weights']}, data {manifest['licence']['data']}",
+    ]
+    if manifest.get("attribution"):
+        lines.append(f"- Attribution: {manifest['attribution']}")
+    lines += [
+        f"- Time: {training['minutes']} minutes on {training['hardware']}; {training['images_seen']:,} images seen",
+        f"- Recipe: `vitrine-train {manifest['recipe']['name']}`; its settings are in `manifest.json`",
+        "",
+        "## File",
+        "",
+        f"`{manifest['file']}`, {manifest['bytes'] / 1e6:.2f} MB, sha256 `{manifest['sha256']}`. Largest difference to "
+        f"PyTorch at export: {manifest['parity']:.2g} {'of strength' if manifest['task'] == 'level' else 'of 255'}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def quality_table(records: list[Mapping[str, Any]]) -> list[str]:
+    """One row a measure, or a line that says that there is none."""
+    if not records:
+        return ["Not measured yet."]
+    rows = [f"| {r['measure']} | {r['value']:g} {r['unit']} | {r['data']} |" for r in records]
+    return ["| measure | value | data |", "| --- | ---: | --- |", *rows]
