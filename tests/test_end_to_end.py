@@ -1,44 +1,18 @@
 """The real server, as a subprocess, with the shipped models."""
 
 import io
-import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
-import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def client():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "VITRINE_PORT": str(port), "VITRINE_MODELS_DIR": str(ROOT / "models")}  # noqa: TID251
-    command = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
-    process = subprocess.Popen(command, env=environment, cwd=ROOT)  # noqa: S603
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as made:
-        for _ in range(300):
-            try:
-                made.get("/readyz")
-                break
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        yield made
-    process.terminate()
-    assert process.wait(30) in (0, -15)
+from tests.conftest import photo, picture
 
 
 def test_a_garment_is_generated(client):
@@ -120,21 +94,6 @@ def test_a_body_over_the_limit_is_refused_while_it_streams(client):
     assert response.status_code == 413
     assert response.json()["type"] == "urn:vitrine:problem:body-too-large"
     assert client.post("/generate", json={"seed": 1}).status_code == 200
-
-
-def photo(mode="RGB", size=(150, 97), **save):
-    """A smooth, noisy picture as bytes, JPEG unless told otherwise."""
-    random = np.random.default_rng(1)
-    ramp = np.linspace(40, 200, size[0])[None, :, None] + random.normal(0, 6, (size[1], size[0], 3))
-    image = Image.fromarray(np.clip(ramp, 0, 255).astype(np.uint8)).convert(mode)
-    file = io.BytesIO()
-    image.save(file, **{"format": "JPEG", **save})
-    return file.getvalue()
-
-
-def picture(response):
-    assert response.status_code == 200, response.text
-    return Image.open(io.BytesIO(response.content))
 
 
 def test_a_form_and_a_raw_body_give_the_same_bytes(client):

@@ -1,0 +1,229 @@
+"""The finer print of the HTTP contract: negotiation, labels, clients that leave or dawdle, Prometheus."""
+
+import contextlib
+import io
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import free_port, photo, picture, serving
+
+ROOT = Path(__file__).parents[1]
+FORMATS = ("png", "jpeg", "webp", "avif")
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_every_format_comes_back_as_itself_and_labelled(client, wanted):
+    asked = client.post("/generate", json={"seed": 2, "format": wanted})
+    accepted = client.post("/generate", json={"seed": 2}, headers={"Accept": f"image/{wanted}"})
+
+    assert picture(asked).format.lower() == wanted
+    assert asked.headers["content-type"] == f"image/{wanted}"
+    assert picture(accepted).format.lower() == wanted
+    assert b"DigitalSourceType" in asked.content
+    assert b"trainedAlgorithmicMedia" in asked.content
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "image/webp"),
+        ("image/png;q=0.5, image/jpeg;q=0.9", "image/jpeg"),
+        ("image/*;q=0.8, application/json", "application/json"),
+        ("image/png, */*;q=0.1", "image/png"),
+        ("text/html, application/xhtml+xml, image/avif, image/webp, */*;q=0.8", "image/avif"),
+        ("text/html", "application/problem+json"),
+        ("image/jxl", "application/problem+json"),
+    ],
+)
+def test_accept_picks_what_comes_back(client, accept, kind):
+    response = client.post("/generate", json={"seed": 2}, headers={"Accept": accept})
+
+    assert response.headers["content-type"] == kind
+    assert response.status_code == (406 if "problem" in kind else 200)
+
+
+def test_an_explicit_format_wins_over_accept(client):
+    response = client.post("/generate", json={"seed": 2, "format": "png"}, headers={"Accept": "image/webp"})
+
+    assert picture(response).format == "PNG"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"t-shirt"', b"null", b'{"seed": NaN}', b""])
+def test_wrong_json_gets_a_problem(client, body):
+    response = client.post("/generate", content=body, headers={"Content-Type": "application/json"})
+
+    assert response.status_code == 422
+    assert response.json()["errors"]
+
+
+def test_bytes_that_are_no_text_get_a_problem(client):
+    response = client.post("/generate", content=b"\xff", headers={"Content-Type": "application/json"})
+
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_another_method_is_told_which_ones_there_are(client):
+    response = client.get("/generate")
+
+    assert response.status_code == 405
+    assert "POST" in response.headers["allow"]
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_sane_request_id_is_kept_and_another_is_replaced(client):
+    kept = client.get("/nowhere", headers={"X-Request-ID": "order-17.a"})
+    replaced = client.get("/nowhere", headers={"X-Request-ID": "<script>"})
+
+    assert kept.headers["x-request-id"] == kept.json()["request_id"] == "order-17.a"
+    assert replaced.headers["x-request-id"] == replaced.json()["request_id"] != "<script>"
+
+
+def credited():
+    """A photo whose EXIF names its maker, and where it was taken."""
+    exif = Image.Exif()
+    exif[0x013B], exif[0x8298], exif[0x0110] = "Ada Example", "(c) Example & Co", "SpyPhone"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (48.0, 8.0, 30.0)
+    return photo(exif=exif)
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_credits_stay_and_everything_else_goes(client, wanted):
+    response = client.post("/enhance", files={"image": credited()}, data={"format": wanted})
+
+    assert b"Ada Example" in response.content
+    assert b"(c) Example &amp; Co" in response.content
+    assert b"SpyPhone" not in response.content
+    assert not picture(response).getexif().get_ifd(0x8825)
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_exiftool_reads_the_label(client, wanted, tmp_path):
+    path = tmp_path / f"answer.{wanted}"
+    path.write_bytes(client.post("/enhance", files={"image": credited()}, data={"format": wanted}).content)
+    command = ["exiftool", "-j", "-n", str(path)]
+    tags = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]  # noqa: S603
+
+    assert tags["DigitalSourceType"].endswith("/algorithmicallyEnhanced")
+    assert tags["Creator"] in ("Ada Example", ["Ada Example"])
+    assert tags["Rights"] == "(c) Example & Co"
+    assert "Warning" not in tags
+    assert "GPSLatitude" not in tags
+
+
+def test_a_large_photo_comes_back_at_twice_its_size(client):
+    response = client.post("/enhance", files={"image": photo(size=(3000, 2000))}, data={"format": "jpeg"})
+
+    assert picture(response).size == (6000, 4000)
+    assert response.headers["x-native-size"] == "3000x2000"
+
+
+def metric(client, name):
+    """The value of one line of /metrics."""
+    lines = (line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line.startswith(name))
+    return float(next(value for found, value in lines if found == name))
+
+
+def test_the_work_of_a_client_who_left_is_dropped(client):
+    name = 'vitrine_dropped_rows_total{model="enhance-x2",reason="abandoned"}'
+    before = metric(client, name)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/enhance", files={"image": photo(size=(3000, 2000))}, timeout=1.5)
+
+    for _ in range(100):
+        if metric(client, 'vitrine_queue_rows{model="enhance-x2"}') == 0 and metric(client, name) > before:
+            break
+        time.sleep(0.1)
+    assert metric(client, name) > before
+    assert client.post("/enhance", files={"image": photo(size=(9, 9))}).status_code == 200
+
+
+@pytest.mark.parametrize(("timeout", "status"), [("soon", 422), ("0", 422), ("-1", 422), ("nan", 422), ("0.0001", 504)])
+def test_a_deadline_is_checked_and_kept(client, timeout, status):
+    response = client.post("/generate", json={"seed": 2}, headers={"Request-Timeout": timeout})
+
+    assert response.status_code in ({503, 504} if status == 504 else {status})
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_long():
+    with serving(BODY_TIMEOUT_S=1) as client, socket.create_connection(("127.0.0.1", client.base_url.port)) as slow:
+        slow.settimeout(20)
+        slow.sendall(b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc")
+        answer = slow.recv(4096)
+
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_work_that_was_accepted_is_finished_before_the_server_stops():
+    data = photo(size=(900, 600))
+    with serving() as client:
+        port = client.base_url.port
+        waiting = socket.create_connection(("127.0.0.1", port))
+        waiting.settimeout(60)
+        head = (
+            f"POST /enhance?format=png HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
+        )
+        waiting.sendall(head.encode() + b"\r\nConnection: close\r\n\r\n" + data)
+        time.sleep(0.4)
+    answer = b""
+    while part := waiting.recv(1 << 20):  # the server has been told to stop, and has stopped
+        answer += part
+    waiting.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert Image.open(io.BytesIO(answer.split(b"\r\n\r\n", 1)[1])).size == (1800, 1200)
+
+
+def test_sixteen_seeds_of_a_category_give_sixteen_pictures(client):
+    body = {"category": "trousers", "seed": 100, "count": 16, "format": "png"}
+    answer = client.post("/generate", json=body)
+    assert answer.status_code == 200
+    seeds = [image["seed"] for image in answer.json()["images"]]
+    pictures = [client.post("/generate", json={**body, "seed": seed, "count": 1}) for seed in seeds]
+    flat = np.stack([np.array(picture(one)).astype(float).ravel() for one in pictures])
+    distances = [np.abs(a - b).mean() for i, a in enumerate(flat) for b in flat[:i]]
+
+    assert min(distances) > 1
+    assert np.mean(distances) > 10
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_a_real_prometheus_scrapes_the_service_with_the_shipped_configuration(client, tmp_path):
+    config = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    assert "vitrine:8000" in config
+    config = config.replace("vitrine:8000", f"127.0.0.1:{client.base_url.port}").replace("5s", "1s")
+    (tmp_path / "prometheus.yml").write_text(config)
+    client.post("/generate", json={"seed": 2})
+    port = free_port()
+    command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    command.append(f"--web.listen-address=127.0.0.1:{port}")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603
+    try:
+        found = []
+        for _ in range(150):
+            query = {"query": 'vitrine_requests_total{route="/generate",status="200"}'}
+            with contextlib.suppress(httpx.ConnectError, KeyError, ValueError):  # not started yet
+                found = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=query).json()["data"]["result"]
+            if found:
+                break
+            time.sleep(0.2)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+    assert found, (tmp_path / "log").read_text()[-2000:]
+    assert float(found[0]["value"][1]) >= 1
