@@ -40,7 +40,7 @@ def enhance_x2() -> RestorationRecipe:
 def restoration_level() -> RestorationRecipe:
     """How degraded a photo is: minutes on one core. Its "clean picture" is twice the tile that it looks at."""
     return RestorationRecipe(
-        name="restoration-level", network=LevelConfig(), steps=2000, patch=128, weights={"l1": 1.0}
+        name="restoration-level", network=LevelConfig(), steps=3000, patch=192, weights={"l1": 1.0}
     )
 
 
