@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from app.errors import AppError
+from app.gpus import GpuMemory
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STAGES = ("decode", "queue", "infer", "encode")
@@ -63,6 +66,10 @@ class Metrics:
             "vitrine_queue_age_seconds", "How long the oldest waiting work has waited.", ["model"], registry=r
         )
 
+    def watch_gpus(self, memory: Callable[[], list[GpuMemory]]) -> None:
+        """Have the GPUs' memory asked at every scrape."""
+        self.registry.register(GpuCollector(memory))
+
     def model(self, name: str) -> ModelMetrics:
         """The metrics of one model's batcher."""
         return ModelMetrics(self, name)
@@ -107,3 +114,19 @@ class ModelMetrics:
     def dropped(self, reason: str, rows: int) -> None:
         """Count rows that were never run: `abandoned` or `expired`."""
         self._all.dropped_rows.labels(self._name, reason).inc(rows)
+
+
+class GpuCollector(Collector):
+    """Asks for the GPUs' memory while a scrape waits."""
+
+    def __init__(self, memory: Callable[[], list[GpuMemory]]) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        used = GaugeMetricFamily("vitrine_gpu_memory_used_bytes", "Memory in use, by any process.", labels=["gpu"])
+        total = GaugeMetricFamily("vitrine_gpu_memory_total_bytes", "Memory that there is.", labels=["gpu"])
+        for one in self._memory():
+            used.add_metric([one.gpu], one.used)
+            total.add_metric([one.gpu], one.total)
+        yield used
+        yield total

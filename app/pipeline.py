@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app import __version__
 from app.answers import Answer, Encoded
 from app.batching import Batcher, Row, Work
 from app.errors import ImageTooLarge, Overloaded, UnknownCategory, UnknownModel
-from app.images import ImageFormat, ImageLimits, Picture, Pixels, decode, encode, over, resize
+from app.gpus import gpu_memory, load_nvml
+from app.images import Credits, ImageFormat, ImageLimits, Picture, Pixels, decode, encode, over, resize
 from app.metrics import Metrics
-from app.provenance import xmp_packet
+from app.provenance import NO_CREDITS, xmp_packet
 from app.repository import Model
 from app.schemas import EnhanceOptions, GenerateRequest, rgb_of
 from app.sessions import Session
@@ -77,6 +82,7 @@ class Service:
             self._batchers[name] = Batcher(
                 session.run, self.metrics.model(name), workers=self.settings.workers, max_batch=self.settings.max_batch
             )
+        self.metrics.watch_gpus(partial(gpu_memory, load_nvml()))
         self.metrics.ready.set_function(lambda: float(self.is_ready()))
         self.ready = True
 
@@ -153,17 +159,30 @@ def smoke_row(model: Model) -> dict[str, Any]:
     return rows[model.manifest.task]
 
 
-def mark(basis: str, model: Model, source: str, index: int = 0, **credit: Any) -> bytes:  # noqa: ANN401  # passed on
-    """The XMP of one picture of a request; `basis` is all that decides about its bytes."""
-    identifier = uuid.uuid5(uuid.NAMESPACE_OID, f"{basis} {index}").urn
-    return xmp_packet(
-        source=source, day=today(), identifier=identifier, model=model.label, digest=model.digest, **credit
-    )
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that decides about an answer's bytes, and the day (UTC, ISO 8601) that its label names."""
 
+    basis: str
+    day: str
 
-def today() -> str:
-    """The date in UTC, ISO 8601."""
-    return datetime.now(UTC).date().isoformat()
+    @classmethod
+    def of(cls, *parts: object) -> Identity:
+        """From the request's parts, this version of the service, and today."""
+        day = datetime.now(UTC).date().isoformat()
+        return cls(" ".join(str(part) for part in (*parts, __version__, day)), day)
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag."""
+        return f'"{hashlib.sha256(self.basis.encode()).hexdigest()[:32]}"'
+
+    def mark(self, model: Model, source: str, index: int = 0, credits: Credits = NO_CREDITS) -> bytes:
+        """The XMP of picture `index` of the answer; `source` as in `xmp_packet`."""
+        identifier = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.basis} {index}").urn
+        return xmp_packet(
+            source=source, day=self.day, identifier=identifier, model=model.label, digest=model.digest, kept=credits
+        )
 
 
 def latent_rows(options: GenerateRequest, seeds: list[int], model: Model) -> list[Row]:
@@ -186,7 +205,12 @@ def latent_rows(options: GenerateRequest, seeds: list[int], model: Model) -> lis
 
 
 async def generate(
-    service: Service, options: GenerateRequest, image_format: ImageFormat, seed: int, deadline: float, basis: str
+    service: Service,
+    options: GenerateRequest,
+    image_format: ImageFormat,
+    seed: int,
+    deadline: float,
+    identity: Identity,
 ) -> Answer:
     """Product pictures by category and seed; picture i uses (seed + i) mod 2^63."""
     clock, model = Clock(), service.find("generate", options.model)
@@ -201,7 +225,7 @@ async def generate(
         product = rgba
         if side > model.manifest.size:
             product = await enlarge_rgba(service, rgba, side, deadline, clock)
-        xmp = mark(basis, model, "trainedAlgorithmicMedia", index)
+        xmp = identity.mark(model, "trainedAlgorithmicMedia", index)
         data = await service.timed("encode", clock, finish, product, side, options, image_format, xmp)
         files.append(Encoded(data, side, side, one))
     return Answer(files, image_format, model.label, model.digest, clock.ms)
@@ -227,7 +251,12 @@ def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: Imag
 
 
 async def enhance(
-    service: Service, data: bytes, options: EnhanceOptions, image_format: ImageFormat, deadline: float, basis: str
+    service: Service,
+    data: bytes,
+    options: EnhanceOptions,
+    image_format: ImageFormat,
+    deadline: float,
+    identity: Identity,
 ) -> tuple[Answer, Picture]:
     """One upload, sharper, cleaner, larger; also gives the upload as it was read."""
     clock, model = Clock(), service.find("enhance")
@@ -239,7 +268,7 @@ async def enhance(
         raise UnknownModel("Another background needs a cut-out, and no model for that is in the repository.")
     async with service.holding(area * (1 + max(4, options.scale**2))):
         rgb = await restored(service, picture, options, deadline, clock)
-        xmp = mark(basis, model, "algorithmicallyEnhanced", kept=picture.credits)
+        xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
         args = (rgb, picture.alpha, options, image_format, xmp)
         encoded = await service.timed("encode", clock, finish_enhanced, *args)
     file = Encoded(encoded, rgb.shape[1], rgb.shape[0])

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app import __version__, metrics, pipeline
+from app import metrics, pipeline
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.errors import ClientGone, Draining, InvalidOptions, UnknownModel, UnknownPreset
 from app.images import ImageFormat
-from app.pipeline import Service
+from app.pipeline import Identity, Service
 from app.repository import Model
 from app.schemas import EnhanceOptions, GenerateRequest
 from app.tasks.generate import SEEDS
@@ -96,11 +96,10 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         watcher.cancel()
 
 
-def head(request: Request, model: Model, basis: str) -> tuple[dict[str, str], str]:
-    """The headers of every image answer, and its ETag; `basis` is all that decides about the bytes."""
-    tag = f'"{hashlib.sha256(basis.encode()).hexdigest()[:32]}"'
+def head(request: Request, model: Model, identity: Identity) -> dict[str, str]:
+    """The headers of every image answer."""
     headers = {"X-Model": model.label, "X-Model-Digest": model.digest, "X-Request-ID": request_id(request)}
-    return headers | {"X-Content-Type-Options": "nosniff", "Vary": "Accept", "ETag": tag}, tag
+    return headers | {"X-Content-Type-Options": "nosniff", "Vary": "Accept", "ETag": identity.etag}
 
 
 def answered(request: Request, answer: Answer, envelope: Envelope, headers: dict[str, str]) -> Response:
@@ -134,12 +133,11 @@ async def generate(request: Request, options: GenerateRequest) -> Response:
     model = service.find("generate", options.model)
     check_background(options.background, image_format)
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
-    basis = f"{options.model_dump_json()} {seed} {image_format} {digests(service)} {__version__} {pipeline.today()}"
-    headers, tag = head(request, model, basis)
-    headers["X-Seed"] = str(seed)
-    if envelope is Envelope.BYTES and not_modified(request, tag):
+    identity = Identity.of(options.model_dump_json(), seed, image_format, digests(service))
+    headers = head(request, model, identity) | {"X-Seed": str(seed)}
+    if envelope is Envelope.BYTES and not_modified(request, identity.etag):
         return Response(status_code=304, headers=headers)
-    work = pipeline.generate(service, options, image_format, seed, until, basis)
+    work = pipeline.generate(service, options, image_format, seed, until, identity)
     return answered(request, await unless_gone(request, work), envelope, headers)
 
 
@@ -155,11 +153,11 @@ async def enhance(request: Request) -> Response:
     check_background(options.background, image_format)
     model = service.find("enhance")
     content = hashlib.sha256(upload.data).hexdigest()
-    basis = f"{content} {options.model_dump_json()} {image_format} {digests(service)} {__version__} {pipeline.today()}"
-    headers, tag = head(request, model, basis)
-    if envelope is Envelope.BYTES and not_modified(request, tag):
+    identity = Identity.of(content, options.model_dump_json(), image_format, digests(service))
+    headers = head(request, model, identity)
+    if envelope is Envelope.BYTES and not_modified(request, identity.etag):
         return Response(status_code=304, headers=headers)
-    work = pipeline.enhance(service, upload.data, options, image_format, until, basis)
+    work = pipeline.enhance(service, upload.data, options, image_format, until, identity)
     answer, picture = await unless_gone(request, work)
     headers["X-Native-Size"] = f"{picture.width}x{picture.height}"
     return answered(request, answer, envelope, headers)
