@@ -8,7 +8,6 @@ RUN useradd --create-home --uid 10001 vitrine
 WORKDIR /srv/vitrine
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY app ./app
-COPY training/__init__.py ./training/
 COPY models ./models
 ENV VITRINE_HOST=0.0.0.0 VITRINE_PORT=8000 VITRINE_MODELS_DIR=/srv/vitrine/models
 EXPOSE 8000
@@ -18,10 +17,9 @@ STOPSIGNAL SIGTERM
 CMD ["vitrine", "serve"]
 
 FROM base AS gpu
-RUN pip install -c constraints.txt '.[gpu]' \
-    && pip install 'onnxruntime-gpu[cuda,cudnn]'
-USER vitrine
+RUN pip install -c constraints.txt '.[gpu]'
+USER 10001
 
 FROM base AS cpu
 RUN pip install -c constraints.txt '.[cpu]'
-USER vitrine
+USER 10001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,7 @@ from app.tasks.enhance import LevelTiles, Tiles, fill_hidden, keep_mean
 from app.tasks.generate import SEEDS, Z_SIZE, drawn_label, latent, mixed
 
 T = TypeVar("T")
+log = logging.getLogger("vitrine")
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
 
 
@@ -69,6 +71,7 @@ class Service:
         self.ready = False
         self._held = 0
         self._batchers: dict[str, Batcher] = {}
+        self.providers: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(settings.workers, "codec")
 
     def start(self) -> None:
@@ -76,6 +79,8 @@ class Service:
         for name, model in self.models.items():
             session = Session(model.data)
             session.run({key: np.asarray(value)[None] for key, value in smoke_row(model).items()})
+            self.providers[name] = session.provider
+            log.info("%s is ready on %s", model.label, session.provider)
             manifest = model.manifest
             facts = (manifest.name, manifest.version, manifest.task, model.digest, session.provider)
             self.metrics.info.labels(*facts).set(1)

@@ -163,24 +163,28 @@ async def enhance(request: Request) -> Response:
     return answered(request, answer, envelope, headers)
 
 
-def described(model: Model) -> dict[str, Any]:
+def described(service: Service, model: Model) -> dict[str, Any]:
+    """A model's manifest for clients, and what it runs on here."""
     facts = model.manifest.model_dump(exclude={"recipe", "file"})
-    return {**facts, "digest": model.digest, "active": True}
+    provider = service.providers[model.manifest.name]
+    return {**facts, "digest": model.digest, "provider": provider, "active": True}
 
 
 @router.get("/models")
 async def models(request: Request) -> dict[str, Any]:
     """Every model in use."""
-    return {"models": [described(model) for model in service_of(request).models.values()]}
+    service = service_of(request)
+    return {"models": [described(service, model) for model in service.models.values()]}
 
 
 @router.get("/models/{name}")
 async def one_model(request: Request, name: str) -> dict[str, Any]:
     """One model."""
-    found = service_of(request).models.get(name)
+    service = service_of(request)
+    found = service.models.get(name)
     if found is None:
         raise UnknownModel("No such model is in the repository.")
-    return described(found)
+    return described(service, found)
 
 
 @router.get("/categories")

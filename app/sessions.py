@@ -20,6 +20,8 @@ class Session:
         options.log_severity_level = 3
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        if "CUDAExecutionProvider" in providers:
+            onnxruntime.preload_dlls()  # CUDA and cuDNN as installed by pip, where no loader looks for them
         # From bytes, so that a graph cannot refer to files beside it.
         self._session = onnxruntime.InferenceSession(data, options, providers=providers)
         self.provider: str = self._session.get_providers()[0]

@@ -79,7 +79,11 @@ def test_bad_options_get_a_problem(client, body, status):
 def test_what_one_reads(client):
     assert client.get("/healthz").status_code == 200
     assert len(client.get("/categories").json()["categories"]) == 13
-    assert client.get("/models/garments-64").json()["digest"].startswith("sha256:")
+    model = client.get("/models/garments-64").json()
+    assert model["digest"].startswith("sha256:")
+    assert model["provider"] in ("CPUExecutionProvider", "CUDAExecutionProvider")
+    assert model["quality"]
+    assert model["licence"]["data"] == "CC0-1.0"
     assert client.get("/models/none").status_code == 404
     assert client.get("/nowhere").json()["type"] == "urn:vitrine:problem:not-found"
 
