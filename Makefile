@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help serve test clean
+.PHONY: help serve training test clean
 help:  ## what can be made
-	@echo "make serve  install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
-	@echo "make test   install what the tests need into $(VENV), then lint, check types and run the tests"
-	@echo "make clean  remove $(VENV)"
+	@echo "make serve     install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
+	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
+	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
+	@echo "make clean     remove $(VENV)"
 
 $(VENV)/created:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
@@ -25,10 +26,17 @@ serve: $(VENV)/serve-installed  ## serve the shipped models
 	$(BIN)/vitrine serve
 
 # torch goes first and alone, so that nothing else can choose another build of it.
-$(VENV)/test-installed: $(VENV)/created pyproject.toml constraints.txt
-	@echo "installing what the tests need (about 1.5 GB, mostly torch)"
+$(VENV)/training-installed: $(VENV)/created pyproject.toml constraints.txt
+	@echo "installing vitrine-train (about 1.5 GB, mostly PyTorch)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[training,dev]'
+	$(PIP) -e '.[training]'
+	@touch $@
+
+training: $(VENV)/training-installed  ## the offline half
+
+$(VENV)/test-installed: $(VENV)/training-installed
+	@echo "installing what the tests need"
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 test: $(VENV)/test-installed  ## lint, types, tests

@@ -19,12 +19,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import AppError, DeadlineExceeded, Draining, ModelFailed, Overloaded
+from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
 from app.metrics import ModelMetrics
 
 Row = Mapping[str, NDArray[Any] | np.generic]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 log = logging.getLogger("vitrine.worker")
+
+
+def failed(cause: BaseException) -> ModelFailed:
+    """What a caller is told; the cause is for the log."""
+    failure = ModelFailed("The model failed on this item.")
+    failure.__cause__ = cause
+    return failure
 
 
 class Work(Protocol):
@@ -174,7 +181,12 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._take():
             begun = time.monotonic()
-            self._process(batch)
+            try:
+                self._process(batch)
+            except BaseException as error:  # of ours, not of the model: this batch is lost, the worker goes on
+                log.exception("a worker failed on a batch of %d rows", len(batch))
+                for job, _ in batch:
+                    job.settle(failed(error))
             spent = time.monotonic() - begun
             share = spent / len(batch) / len(self._threads)
             with self._changed:
@@ -197,9 +209,7 @@ class Batcher:
             if len(batch) == 1:
                 self._metrics.batch(1, time.monotonic() - begun)
                 log.error("the model failed on one row: %s", type(error).__name__)
-                failure: AppError = ModelFailed("The model failed on this item.")
-                failure.__cause__ = error
-                batch[0][0].settle(failure)
+                batch[0][0].settle(failed(error))
                 return
             middle = len(batch) // 2
             self._process(batch[:middle])

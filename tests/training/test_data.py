@@ -1,0 +1,137 @@
+"""What the networks learn from is read right, or refused with a reason."""
+
+import gzip
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from training.augment import augment
+from training.curate import duplicates, shape_scores, shrink_rgba, split_of
+from training.data import DataError, Photos, read_fashion_mnist, read_idx, read_photos
+from training.degrade import Degradation, degrade, degraded_pairs, reduce_clean
+from training.networks.blocks import smooth
+from training.pictures import on_white
+
+
+def idx(array):
+    """LeCun's format: two zeros, 8 for bytes, the number of dimensions, the sizes."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return b"\0\0\x08" + bytes([array.ndim]) + sizes + array.tobytes()
+
+
+def random_picture(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fashion_mnist_is_read_from_the_files_of_its_home(tmp_path, packed):
+    images, labels = random_picture(6, 28, 28), np.arange(6, dtype=np.uint8)
+    for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        data = idx(array)
+        path = tmp_path / (f"{name}.gz" if packed else name)
+        path.write_bytes(gzip.compress(data) if packed else data)
+
+    read = read_fashion_mnist(tmp_path)
+
+    assert (read.pictures[..., 0] == images).all()
+    assert read.labels.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01\0", idx(np.zeros(5, np.uint8))[:-1]])
+def test_a_damaged_idx_file_is_refused(tmp_path, data):
+    (tmp_path / "x").write_bytes(data)
+
+    with pytest.raises(DataError):
+        read_idx(tmp_path / "x")
+
+
+def test_photos_too_small_to_learn_from_are_left_out(tmp_path):
+    for name, side in (("a", 100), ("b", 400)):
+        for index in range(6):
+            cv2.imwrite(str(tmp_path / f"{name}{index}.png"), random_picture(side, side, 3))
+
+    assert {photo.shape for photo in read_photos(tmp_path, "train", least=128)} == {(200, 200, 3)}
+
+
+def test_level_zero_is_the_plain_reduction_and_each_level_is_worse_than_the_one_before():
+    clean = cv2.GaussianBlur(random_picture(128, 128, 3), (0, 0), 2)
+    plain = reduce_clean(clean, 2)
+    errors = []
+    for level in (0.0, 0.3, 0.6, 1.0):
+        found = [degrade(clean, 2, level, Degradation(), torch.Generator().manual_seed(s)) for s in range(5)]
+        errors.append(np.mean([(one.astype(float) - plain) ** 2 for one in found]))
+
+    assert errors[0] == 0
+    assert errors == sorted(errors)
+    assert errors[1] < errors[2] < errors[3]
+
+
+def test_pairs_fit_and_are_the_same_for_the_same_seed():
+    clean = random_picture(4, 32, 32, 3)
+    first = degraded_pairs(clean, 2, Degradation(), torch.Generator().manual_seed(1))
+    again = degraded_pairs(clean, 2, Degradation(), torch.Generator().manual_seed(1))
+
+    assert [tuple(t.shape) for t in first] == [(4, 3, 16, 16), (4, 3, 32, 32), (4,)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert float(first[0].min()) >= 0
+    assert float(first[0].max()) <= 1
+
+
+def test_patches_come_from_inside_the_photos():
+    photos = Photos([np.full((40, 50, 3), value, np.uint8) for value in (10, 200)])
+    patches = photos.patches(20, 32, torch.Generator().manual_seed(0))
+
+    assert patches.shape == (20, 32, 32, 3)
+    assert set(patches.ravel().tolist()) == {10, 200}
+
+
+def test_augmentation_leaves_the_ground_white_and_transparent():
+    picture = torch.cat([torch.ones(8, 3, 32, 32), torch.zeros(8, 1, 32, 32)], 1)
+    picture[:, :, 12:20, 12:20] = torch.tensor([0.8, 0.1, 0.1, 1.0])[:, None, None]
+    changed = augment(picture, torch.Generator().manual_seed(0))
+
+    ground = changed[:, 3] == 0
+    assert ground.flatten(1).sum(1).tolist() == [32 * 32 - 64] * 8
+    assert (changed[:, :3].permute(0, 2, 3, 1)[ground] == 1).all()
+    assert not torch.equal(changed, picture)
+
+
+def test_a_checkerboard_does_not_survive_smoothing():
+    board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(8, 8)[None, None]
+
+    assert smooth(board).shape == board.shape
+    assert (smooth(board)[..., 1:-1, 1:-1] - 0.5).abs().max() < 1e-6
+    assert torch.equal(smooth(torch.full((1, 2, 5, 5), 3.0)), torch.full((1, 2, 5, 5), 3.0))
+
+
+def test_shrinking_does_not_mix_the_colours_of_transparent_pixels_in():
+    square = np.zeros((8, 8, 4), np.uint8)
+    square[:, :5] = (200, 20, 20, 255)
+    small = shrink_rgba(square, 4)
+
+    assert (small[:, :3, :3] == (200, 20, 20)).all()
+    assert (on_white(small)[:, 3] == 255).all()
+
+
+def test_an_unusual_silhouette_scores_lower_than_its_class():
+    squares = []
+    for shift in range(6):
+        square = np.zeros((64, 64, 4), np.uint8)
+        square[10 + shift : 50 + shift, 20:44, 3] = 255
+        squares.append(square)
+    odd = np.zeros((64, 64, 4), np.uint8)
+    odd[28:36, 2:62, 3] = 255
+    scores = shape_scores([*squares, odd])
+
+    assert scores[:6].min() > 0.75
+    assert scores[6] < 0.4
+
+
+def test_splits_are_about_ninety_five_and_five():
+    shares = [split_of(f"object-{index}") for index in range(4000)]
+
+    assert 0.88 < shares.count("train") / 4000 < 0.92
+    assert 0.04 < shares.count("test") / 4000 < 0.06
+    assert duplicates([]) == set()
