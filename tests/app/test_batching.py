@@ -170,3 +170,37 @@ def test_closing_finishes_what_was_accepted_and_refuses_the_rest():
             await batcher.submit(Numbers(1), soon())
 
     run(scenario, max_batch=2)
+
+
+class BreaksOnce:
+    """Metrics that fail the first time a batch is counted: a fault of ours, outside the model."""
+
+    def __init__(self):
+        self.counted = 0
+
+    def watch_queue(self, depth, age):
+        pass
+
+    def dropped(self, reason, rows):
+        pass
+
+    def batch(self, rows, seconds):
+        self.counted += 1
+        if self.counted == 1:
+            raise KeyboardInterrupt  # not even an Exception
+
+
+def test_a_worker_outlives_a_fault_outside_the_model():
+    async def scenario():
+        with pytest.raises(ModelFailed):
+            await batcher.submit(Numbers(1), soon())
+        work = Numbers(2)
+        await batcher.submit(work, soon())
+        return work.outputs
+
+    batcher = Batcher(Model(), BreaksOnce(), workers=1)
+    try:
+        assert asyncio.run(asyncio.wait_for(scenario(), 10)) == {0: 4.0}
+        assert batcher.alive()
+    finally:
+        batcher.close()
