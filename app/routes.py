@@ -13,9 +13,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from app import metrics, pipeline
+from app import metrics, openapi, pipeline
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.errors import ClientGone, Draining, InvalidOptions, UnknownModel, UnknownPreset
 from app.images import ImageFormat
@@ -28,20 +28,6 @@ from app.uploads import read_upload, refuse
 T = TypeVar("T")
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 router = APIRouter()
-BINARY = {"type": "string", "format": "binary"}
-OPTIONS = EnhanceOptions.model_json_schema()["properties"]
-UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {"type": "object", "required": ["image"], "properties": {"image": BINARY, **OPTIONS}}
-            },
-            "image/*": {"schema": BINARY},
-        },
-    },
-    "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in OPTIONS.items()],
-}
 
 
 def request_id(request: Request) -> str:
@@ -125,7 +111,7 @@ def digests(service: Service) -> str:
     return " ".join(model.digest for model in service.models.values())
 
 
-@router.post("/generate", response_model=None)
+@router.post("/generate", response_class=Response, responses=openapi.pictures())
 async def generate(request: Request, options: GenerateRequest) -> Response:
     """Product pictures by category and seed."""
     service, until = service_of(request), deadline(request)
@@ -141,7 +127,12 @@ async def generate(request: Request, options: GenerateRequest) -> Response:
     return answered(request, await unless_gone(request, work), envelope, headers)
 
 
-@router.post("/enhance", response_model=None, openapi_extra=UPLOAD)
+@router.post(
+    "/enhance",
+    response_class=Response,
+    responses=openapi.pictures(415),
+    openapi_extra=openapi.upload(EnhanceOptions),
+)
 async def enhance(request: Request) -> Response:
     """An upload, sharper, cleaner, larger."""
     service, until = service_of(request), deadline(request)
@@ -177,7 +168,7 @@ async def models(request: Request) -> dict[str, Any]:
     return {"models": [described(service, model) for model in service.models.values()]}
 
 
-@router.get("/models/{name}")
+@router.get("/models/{name}", responses=openapi.problems(404))
 async def one_model(request: Request, name: str) -> dict[str, Any]:
     """One model."""
     service = service_of(request)
@@ -187,7 +178,7 @@ async def one_model(request: Request, name: str) -> dict[str, Any]:
     return described(service, found)
 
 
-@router.get("/categories")
+@router.get("/categories", responses=openapi.problems(404))
 async def categories(request: Request) -> dict[str, Any]:
     """What `/generate` can make."""
     return {"categories": list(service_of(request).find("generate").manifest.classes)}
@@ -205,7 +196,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=openapi.problems(503))
 async def readyz(request: Request) -> dict[str, str]:
     """All models are loaded and warm."""
     if not service_of(request).is_ready():
@@ -213,7 +204,7 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def scrape(request: Request) -> Response:
     """For Prometheus."""
     return Response(service_of(request).metrics.exposition(), media_type=metrics.CONTENT_TYPE)

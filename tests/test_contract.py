@@ -227,3 +227,29 @@ def test_a_real_prometheus_scrapes_the_service_with_the_shipped_configuration(cl
 
     assert found, (tmp_path / "log").read_text()[-2000:]
     assert float(found[0]["value"][1]) >= 1
+
+
+def test_openapi_tells_what_really_comes_back(client):
+    """Every route's answers, good and bad, are among those that the document names for it."""
+    paths = client.get("/openapi.json").json()["paths"]
+    tries = [
+        ("post", "/generate", {"json": {"seed": 1}}),
+        ("post", "/generate", {"json": {"seed": 1, "count": 2}}),
+        ("post", "/generate", {"json": {"seed": 1}, "headers": {"Accept": "application/zip"}}),
+        ("post", "/generate", {"json": {"seed": 1}, "headers": {"Accept": "text/html"}}),
+        ("post", "/generate", {"json": {"seed": -1}}),
+        ("post", "/generate", {"json": {"category": "spaceship"}}),
+        ("post", "/enhance", {"files": {"image": photo(size=(9, 9))}}),
+        ("post", "/enhance", {"content": b"x", "headers": {"Content-Type": "text/plain"}}),
+        ("post", "/enhance", {"content": b"x", "headers": {"Content-Type": "image/png"}}),
+        ("get", "/models/{name}", {}),
+        ("get", "/metrics", {}),
+        ("get", "/readyz", {}),
+        ("get", "/categories", {}),
+    ]
+    for method, path, arguments in tries:
+        response = client.request(method, path, **arguments)
+        documented = paths[path][method]["responses"]
+        assert str(response.status_code) in documented, (path, response.status_code)
+        kind = response.headers["content-type"].split(";")[0]
+        assert kind in documented[str(response.status_code)]["content"], (path, kind)

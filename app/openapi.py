@@ -1,0 +1,84 @@
+"""What `/openapi.json` says of requests and answers beyond what FastAPI can see for itself."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from app.images import ImageFormat
+
+BINARY: Final = {"type": "string", "format": "binary"}
+TEXT: Final = {"type": "string"}
+PICTURE: Final = {
+    "type": "object",
+    "required": ["data", "media_type", "width", "height"],
+    "properties": {
+        "data": {"type": "string", "contentEncoding": "base64"},
+        "media_type": TEXT,
+        "width": {"type": "integer"},
+        "height": {"type": "integer"},
+        "seed": {"type": "integer"},
+    },
+}
+ANSWER: Final = {
+    "type": "object",
+    "required": ["images", "model", "model_digest", "request_id", "timings_ms"],
+    "properties": {
+        "images": {"type": "array", "items": PICTURE},
+        "model": TEXT,
+        "model_digest": TEXT,
+        "request_id": TEXT,
+        "timings_ms": {"type": "object", "additionalProperties": {"type": "number"}},
+    },
+}
+PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": TEXT,
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": TEXT,
+        "request_id": TEXT,
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+MEANINGS: Final = {
+    400: "The bytes cannot be read",
+    404: "Unknown model, category or preset",
+    406: "Nothing that Accept allows can be made",
+    408: "The body came too slowly",
+    413: "The body or the image is too large",
+    415: "The upload has a type that is not listed",
+    422: "A field fails validation",
+    500: "The model failed on this image",
+    503: "Overloaded or draining",
+    504: "The deadline passed while the work was queued",
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int) -> Responses:
+    """The problem+json answers (RFC 9457) that a route may give."""
+    content = {"application/problem+json": {"schema": PROBLEM}}
+    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
+
+
+def pictures(*statuses: int) -> Responses:
+    """Pictures in every envelope and format, 304, and the problems of every route that computes."""
+    content: dict[str, Any] = {one.media_type: {"schema": BINARY} for one in ImageFormat}
+    content |= {"application/json": {"schema": ANSWER}, "application/zip": {"schema": BINARY}}
+    good: Responses = {200: {"description": "The picture, or the pictures", "content": content}}
+    unchanged: Responses = {304: {"description": "The client has this very answer"}}
+    return good | unchanged | problems(400, 404, 406, 408, 413, *statuses, 422, 500, 503, 504)
+
+
+def upload(options: type[BaseModel]) -> dict[str, Any]:
+    """The request of a route with one upload: a form, or a raw body with the options as query parameters."""
+    fields = options.model_json_schema()["properties"]
+    form = {"type": "object", "required": ["image"], "properties": {"image": BINARY, **fields}}
+    content = {"multipart/form-data": {"schema": form}, "image/*": {"schema": BINARY}}
+    parameters = [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
