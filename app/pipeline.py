@@ -237,12 +237,16 @@ async def generate(
 
 
 async def enlarge_rgba(service: Service, rgba: Pixels, side: int, deadline: float, clock: Clock) -> Pixels:
-    """A square product through the enhancer until it is at least `side` px; without restoration, as it is clean."""
+    """A square product through the enhancer until it is at least `side` px.
+
+    With full restoration, which takes the generator's mottle for the noise that it looks like.
+    """
     scale = 1
     while rgba.shape[0] * scale < side:
         scale *= 2
-    rgb = fill_hidden(rgba[..., :3], rgba[..., 3])
-    large = await service.enlarge(rgb, scale, 0.0, deadline, clock)
+    # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
+    rgb = fill_hidden(rgba[..., :3], np.where(rgba[..., 3] == 255, rgba[..., 3], 0).astype(np.uint8))
+    large = await service.enlarge(rgb, scale, 1.0, deadline, clock)
     alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
     return np.dstack([large, alpha])
 

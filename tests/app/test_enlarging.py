@@ -1,0 +1,32 @@
+"""Generated products at more than their own size."""
+
+import asyncio
+
+import numpy as np
+
+from app.pipeline import Clock, enlarge_rgba
+
+
+class Repeating:
+    """A service whose enhancer repeats pixels, and remembers how strongly it was asked to restore."""
+
+    def __init__(self):
+        self.strengths = []
+
+    async def enlarge(self, rgb, scale, strength, deadline, clock):
+        self.strengths.append(strength)
+        return rgb.repeat(scale, 0).repeat(scale, 1)
+
+
+def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
+    rgba = np.zeros((16, 16, 4), np.uint8)
+    rgba[3:13, 3:13] = (0, 255, 0, 120)  # what a generator guesses where it is not sure
+    rgba[4:12, 4:12] = (200, 0, 0, 255)
+    service = Repeating()
+    large = asyncio.run(enlarge_rgba(service, rgba, 60, 0.0, Clock()))
+
+    assert large.shape == (64, 64, 4)
+    assert service.strengths == [1.0]
+    assert (large[..., :3] == (200, 0, 0)).all()
+    assert large[0, 0, 3] == 0
+    assert large[32, 32, 3] == 255
