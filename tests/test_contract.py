@@ -253,3 +253,25 @@ def test_openapi_tells_what_really_comes_back(client):
         assert str(response.status_code) in documented, (path, response.status_code)
         kind = response.headers["content-type"].split(";")[0]
         assert kind in documented[str(response.status_code)]["content"], (path, kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "words"),
+    [
+        ("/healthz", "application/json", "alive"),
+        ("/readyz", "application/json", "ready"),
+        ("/models", "application/json", "garments-64"),
+        ("/categories", "application/json", "t-shirt"),
+        ("/presets", "application/json", "presets"),
+        ("/openapi.json", "application/json", "/enhance"),
+        ("/docs", "text/html", "Vitrine"),
+        ("/", "text/html", "Vitrine"),
+        ("/metrics", "text/plain", "vitrine_ready"),
+    ],
+)
+def test_every_page_can_be_read(client, path, kind, words):
+    response = client.get(path, follow_redirects=True)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(kind)
+    assert words in response.text

@@ -84,7 +84,7 @@ def train(
 ) -> int:
     """Train until the recipe's last step, the time limit or SIGTERM; resumes what `out` holds. Gives the steps done.
 
-    Writes `recipe.json`, `log.jsonl`, `checkpoint/`, `curves.png` and `samples/STEP.webp` in `out`; `hardware` (its
+    Writes `recipe.json`, `log.jsonl`, `checkpoint/`, `curves.png` and `samples/STEP.png` in `out`; `hardware` (its
     name) is noted in the checkpoint.
 
     Raises:
@@ -149,5 +149,5 @@ def save(trainer: Trainer, out: Path, recipe: Mapping[str, Any], step: int, seco
         "hardware": hardware,
     }
     checkpoint.save(out / "checkpoint", checkpoint.flatten(trainer.state()), facts)
-    write_picture(out / "samples" / f"{step:07d}.webp", trainer.picture())
+    write_picture(out / "samples" / f"{step:07d}.png", trainer.picture())
     plot_curves(out / "log.jsonl", out / "curves.png")

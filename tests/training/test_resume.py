@@ -72,7 +72,7 @@ def test_a_run_leaves_pictures_and_a_log(tmp_path):
     train(trainer, asdict(recipe), tmp_path, log_every=2)
 
     assert (tmp_path / "curves.png").stat().st_size > 1000
-    assert (tmp_path / "samples" / "0000008.webp").is_file()
+    assert (tmp_path / "samples" / "0000008.png").is_file()
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
 
 
