@@ -22,7 +22,7 @@ def dcgan_28() -> DcganRecipe:
 
 
 def garments_64() -> GanRecipe:
-    """Product pictures by class: about three hours on two cores."""
+    """Product pictures by class: about two hours on two cores."""
     return GanRecipe(
         name="garments-64",
         network=GeneratorConfig(),
