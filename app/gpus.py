@@ -28,10 +28,12 @@ def load_nvml() -> ModuleType | None:
 
 def gpu_memory(nvml: ModuleType | None) -> list[GpuMemory]:
     """What each GPU's memory holds now; a GPU that cannot be asked is left out."""
+    if nvml is None:
+        return []
     found = []
-    for index in range(nvml.nvmlDeviceGetCount() if nvml else 0):
+    for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            memory = nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index))  # type: ignore[union-attr]
+            memory = nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index))
         except Exception:  # noqa: S112  # a GPU that fell off the bus must not take the scrape with it
             continue
         found.append(GpuMemory(str(index), int(memory.used), int(memory.total)))

@@ -245,7 +245,7 @@ async def enlarge_rgba(service: Service, rgba: Pixels, side: int, deadline: floa
     while rgba.shape[0] * scale < side:
         scale *= 2
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
-    rgb = fill_hidden(rgba[..., :3], np.where(rgba[..., 3] == 255, rgba[..., 3], 0).astype(np.uint8))
+    rgb = fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8))
     large = await service.enlarge(rgb, scale, 1.0, deadline, clock)
     alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
     return np.dstack([large, alpha])

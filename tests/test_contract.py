@@ -7,16 +7,14 @@ import shutil
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import free_port, photo, picture, serving
+from tests.conftest import ROOT, free_port, photo, picture, serving
 
-ROOT = Path(__file__).parents[1]
 FORMATS = ("png", "jpeg", "webp", "avif")
 
 
@@ -107,7 +105,9 @@ def test_credits_stay_and_everything_else_goes(client, wanted):
     assert not picture(response).getexif().get_ifd(0x8825)
 
 
-@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.skipif(
+    shutil.which("exiftool") is None, reason="exiftool (Debian package libimage-exiftool-perl) is not installed"
+)
 @pytest.mark.parametrize("wanted", FORMATS)
 def test_exiftool_reads_the_label(client, wanted, tmp_path):
     path = tmp_path / f"answer.{wanted}"
@@ -200,7 +200,9 @@ def test_sixteen_seeds_of_a_category_give_sixteen_pictures(client):
     assert np.mean(distances) > 10
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+@pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus (Debian package prometheus) is not installed"
+)
 def test_a_real_prometheus_scrapes_the_service_with_the_shipped_configuration(client, tmp_path):
     config = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
     assert "vitrine:8000" in config

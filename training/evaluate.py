@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from training.cards import write_card
 from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
+from training.export import versions
 from training.pictures import Pixels, on_white, sheet, write_picture
 
 SIDE = 320  # px of the clean crops
@@ -81,10 +82,10 @@ def newest(models: Path, name: str) -> Path:
     Raises:
         EvaluationError: there is none.
     """
-    versions = [path for path in (models / name).glob("*") if path.name.isdigit()]
-    if not versions:
+    found = versions(models / name)
+    if not found:
         raise EvaluationError(f"{models} holds no {name}")
-    return max(versions, key=lambda path: int(path.name))
+    return models / name / str(max(found))
 
 
 def load(folder: Path) -> onnxruntime.InferenceSession:

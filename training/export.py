@@ -195,7 +195,7 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
     graph = graph_of(recipe, checkpoint.unflatten(tensors)["ema"])
     home = models / name
-    version = str(1 + max((int(path.name) for path in home.glob("*") if path.name.isdigit()), default=0))
+    version = str(1 + max(versions(home), default=0))
     partial = home / f"{version}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     output = write_onnx(graph, partial / "model.onnx")
@@ -224,6 +224,11 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     write_card(partial)
     final: Path = partial.rename(home / version)
     return final
+
+
+def versions(home: Path) -> list[int]:
+    """The published versions of a model, in no order."""
+    return [int(path.name) for path in home.glob("*") if path.name.isdigit()]
 
 
 def interface(graph: nn.Module, run: Path) -> dict[str, Any]:

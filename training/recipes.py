@@ -33,7 +33,7 @@ def garments_64() -> GanRecipe:
 
 
 def enhance_x2() -> RestorationRecipe:
-    """Twice the size, restored: about half an hour on one core."""
+    """Twice the size, restored: a quarter of an hour on two shared cores."""
     return RestorationRecipe(name="enhance-x2", network=EnhanceConfig(), steps=10_000)
 
 

@@ -85,14 +85,18 @@ class Generator(nn.Module):
             style = mean + truncation[:, None, None, None] * (style - mean)
         features = self.start(leaky(style)).reshape(-1, self.config.channels[0], 4, 4)
         features = self.blocks[0](features, style)
-        drawn = smooth(F.pixel_shuffle(self.pictures[0](leaky(features)), 2))
+        drawn = self._draw(0, features)
         for index in range(1, levels or len(self.blocks)):
             features = self.joins[index - 1](upsample(features))
             features = self.blocks[index](features, style)
-            drawn = upsample(drawn) + smooth(F.pixel_shuffle(self.pictures[index](leaky(features)), 2))
+            drawn = upsample(drawn) + self._draw(index, features)
         # Grey and transparent is where an untrained network starts from.
         colour, alpha = drawn[:, :3] + 0.5, drawn[:, 3:]
         return torch.cat([1 + alpha * (colour - 1), alpha], 1)
+
+    def _draw(self, level: int, features: Tensor) -> Tensor:
+        """What a level adds to the picture: (N, C, H, W) -> (N, 4, 2H, 2W)."""
+        return smooth(F.pixel_shuffle(self.pictures[level](leaky(features)), 2))
 
 
 class Discriminator(nn.Module):
@@ -116,11 +120,15 @@ class Discriminator(nn.Module):
     def forward(self, picture: Tensor, label: Tensor) -> Tensor:
         level = (picture.shape[-1] // 8).bit_length() - 1
         picture = 2 * picture - 1
-        features = self.blocks[level](self.pictures[level](F.pixel_unshuffle(picture, 2)))
+        features = self.blocks[level](self._read(level, picture))
         for index in range(level - 1, -1, -1):
             picture = downsample(picture)
-            features = self.joins[index](downsample(features)) + self.pictures[index](F.pixel_unshuffle(picture, 2))
+            features = self.joins[index](downsample(features)) + self._read(index, picture)
             features = self.blocks[index](features)
         hidden = leaky(self.end(leaky(features)).flatten(1))
         projection = (hidden * self.embedding(label)).sum(1) / self.config.style_size**0.5
         return cast(Tensor, self.score(hidden)[:, 0] + projection)
+
+    def _read(self, level: int, picture: Tensor) -> Tensor:
+        """What a level sees of the picture: (N, 4, 2H, 2W) -> (N, C, H, W)."""
+        return cast(Tensor, self.pictures[level](F.pixel_unshuffle(picture, 2)))
