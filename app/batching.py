@@ -1,7 +1,7 @@
-"""The inference worker: a bounded queue of work, threads that batch while they are busy, deadlines that are kept.
+"""The inference worker: one bounded queue for all models, threads that batch while busy, deadlines that are kept.
 
-One piece of work may hold many rows (the tiles of a photo). Rows are cut from it only when a batch takes them, in turn
-with those of all other work, so that a large photo neither fills the memory nor keeps a small one waiting.
+One piece of work may hold many rows (the tiles of a photo). Rows are cut from it only when a batch takes them, so that
+a large photo neither fills the memory nor keeps a small one waiting.
 """
 
 from __future__ import annotations
@@ -9,22 +9,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
+from app.errors import AppError, DeadlineExceeded, Draining, ModelFailed, Overloaded
+from app.lanes import Client, Lanes, urgency
 from app.metrics import ModelMetrics
+from app.sessions import Arrays, DeviceLost, OutOfMemory
 
 Row = Mapping[str, NDArray[Any] | np.generic]
-Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
+T = TypeVar("T")
 log = logging.getLogger("vitrine.worker")
+
+MARGIN: Final = 1.1
+"""Estimated waits are taken this much longer, since an answer in time also has to be sent."""
+PACE_MEMORY: Final = 0.95
+"""What is left of a measured batch's weight after the next one."""
+CAUTIOUS_BATCHES: Final = 200
+"""Batches without a fault before a limit that lack of memory set is doubled."""
+
+
+NOBODY: Final = Client("")
 
 
 def failed(cause: BaseException) -> ModelFailed:
@@ -48,38 +62,112 @@ class Work(Protocol):
         """Take the output of one row; every index comes once, in any order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Seconds from `submit` to the first batch, and from there to the last output."""
+class Runner(Protocol):
+    """What runs a batch: `app.sessions.Engine`."""
 
+    @property
+    def losses(self) -> int:
+        """How often its device was lost."""
+
+    def run(self, rows: Arrays, worker: int, *, alone: bool) -> NDArray[Any]:
+        """A batch of rows -> their outputs."""
+
+    def reopen(self, seen: int) -> None:
+        """Get over a lost device."""
+
+
+class Line:
+    """One model in the worker: how it is run, how fast that goes, and how many rows are on their way.
+
+    Its numbers belong to the batcher's lock.
+    """
+
+    def __init__(
+        self, engine: Runner, metrics: ModelMetrics, *, seconds_per_row: float, max_batch: int, batch_s: float
+    ) -> None:
+        """Batches take at most `max_batch` rows and, by the measured speed, `batch_s` seconds."""
+        self.engine, self.metrics = engine, metrics
+        self.waiting = 0
+        self._seconds, self._rows = seconds_per_row, 1.0
+        self._max_batch, self._batch_s = max_batch, batch_s
+        self._memory_limit, self._calm = max_batch, 0
+
+    @property
+    def seconds_per_row(self) -> float:
+        """Time of one worker for one row, with cutting, putting back and finishing."""
+        return self._seconds / self._rows
+
+    @property
+    def limit(self) -> int:
+        """The largest batch to make now."""
+        fitting = int(self._batch_s / self.seconds_per_row) if self.seconds_per_row else self._max_batch
+        return max(1, min(self._memory_limit, fitting, self._max_batch))
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Remember a batch that went well."""
+        self._seconds = PACE_MEMORY * self._seconds + seconds
+        self._rows = PACE_MEMORY * self._rows + rows
+        self._calm += 1
+        if self._calm >= CAUTIOUS_BATCHES and self._memory_limit < self._max_batch:
+            self._memory_limit, self._calm = 2 * self._memory_limit, 0
+
+    def out_of_memory(self, rows: int) -> None:
+        """Make smaller batches: this many rows were too many."""
+        self._memory_limit, self._calm = max(1, rows // 2), 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A finished work's value, and the seconds to its first batch, from there to its last output, and for finishing."""
+
+    value: T
     queue: float
     infer: float
+    finish: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """Work in the queue. Its future belongs to the event loop that submitted it; the rest is the worker's."""
 
     work: Work
+    kind: Line
+    client: Client
     deadline: float
+    finish: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
+    row_s: float
+    owed: int  # rows that the worker still means to run
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0
     taken: int = 0
     finished: int = 0
     over: bool = False  # delivered, failed or abandoned: no row of it needs to run any more
-    future: asyncio.Future[Spent] = field(init=False)
+    rows: int = field(init=False)
+    future: asyncio.Future[Done[Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.future = self.loop.create_future()
+        self.rows, self.future = self.owed, self.loop.create_future()
 
-    def settle(self, outcome: Spent | Exception) -> None:
+    def complete(self, now: float) -> None:
+        """Finish and deliver, once the last output (at `now`) is there."""
+        try:
+            value = self.finish()
+        except AppError as error:
+            self.settle(error)
+        except Exception as error:
+            log.exception("finishing failed")
+            self.settle(failed(error))
+        else:
+            self.settle(Done(value, self.started - self.submitted, now - self.started, time.monotonic() - now))
+
+    def settle(self, outcome: Done[Any] | Exception) -> None:
         """Deliver from any thread, once."""
         self.over = True
         with contextlib.suppress(RuntimeError):  # the loop has been closed: there is nobody to tell
             self.loop.call_soon_threadsafe(self._deliver, outcome)
 
-    def _deliver(self, outcome: Spent | Exception) -> None:
+    def _deliver(self, outcome: Done[Any] | Exception) -> None:
         if self.future.done():
             return
         if isinstance(outcome, Exception):
@@ -88,137 +176,295 @@ class Job:
             self.future.set_result(outcome)
 
 
+Batch = list[tuple[Job, int]]
+
+
+def locked() -> threading.Lock:
+    """A lock that is taken: whoever takes it again sleeps until somebody lets it go."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class Batcher:
-    """One model's queue and its worker threads. An idle worker takes what is there at once; there is no timer."""
+    """The queue of all models and its worker threads. An idle worker takes what is there at once; there is no timer."""
 
     def __init__(
-        self, run: Run, metrics: ModelMetrics, *, workers: int = 2, max_batch: int = 16, max_rows: int = 16384
+        self,
+        *,
+        workers: int = 2,
+        max_rows: int = 16384,
+        restarted: Callable[[], None] = lambda: None,
+        finisher: Executor | None = None,
     ) -> None:
-        self._run, self._metrics, self._max_batch, self._max_rows = run, metrics, max_batch, max_rows
-        self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
+        """`restarted` is told of every worker thread that had to be replaced.
+
+        Work is finished by the worker that ran its last row, in whose processor's cache it is; or by `finisher`, where
+        the workers have GPUs to feed.
+        """
+        self._max_rows, self._restarted, self._finisher = max_rows, restarted, finisher
         self._open = True
-        self._seconds_per_row = 0.0
-        metrics.watch_queue(self.depth, self.age)
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        # The event loop's half. It never waits for a lock: what it and the workers tell each other goes through deques.
+        self._owed: dict[Client, float] = {}
+        self._rows = 0
+        self._inbox: deque[Job] = deque()
+        self._settled: deque[tuple[Job, int]] = deque()
+        self._idle: deque[int] = deque()
+        self._wakes = [locked() for _ in range(workers)]
+        # The workers' half, and its lock.
+        self._lock = threading.Lock()
+        self._lanes: Lanes[Job] = Lanes()
+        self._hands: list[Batch] = [[] for _ in range(workers)]
+        self._threads = [self._thread(worker) for worker in range(workers)]
         for thread in self._threads:
             thread.start()
 
-    def depth(self) -> int:
-        """Rows that wait."""
-        with self._changed:
-            return self._depth()
+    def _thread(self, worker: int) -> threading.Thread:
+        return threading.Thread(target=self._main, args=(worker,), name=f"worker-{worker}", daemon=True)
 
-    def _depth(self) -> int:
-        return sum(job.work.rows - job.taken for job in self._jobs if not job.over)
-
-    def age(self) -> float:
-        """Seconds that the oldest work in the queue has waited; 0 when there is none."""
-        with self._changed:
-            waiting = [job.submitted for job in self._jobs if not job.over]
-        return time.monotonic() - min(waiting) if waiting else 0.0
+    def queue(self, kind: Line) -> tuple[int, float]:
+        """Rows of a model that wait, and the seconds that its oldest work has; from any thread."""
+        with self._lock:
+            self._receive()
+            waiting = [job.submitted for job in self._lanes if job.kind is kind]
+        return kind.waiting, time.monotonic() - min(waiting) if waiting else 0.0
 
     def alive(self) -> bool:
         """Whether work is taken: open, with every worker thread running."""
         return self._open and all(thread.is_alive() for thread in self._threads)
 
-    async def submit(self, work: Work, deadline: float) -> Spent:
-        """Run all rows of `work` before `deadline` (on time.monotonic's clock), or none.
+    def wait(self, client: Client, seconds: float = 0.0) -> float:
+        """How long work of so many worker seconds would take a client if it came now, with what is ahead of it.
+
+        That is its own queue and, since everyone gets the same, at most as much of everybody else's. Only for the event
+        loop's thread.
+        """
+        while self._settled:
+            job, rows = self._settled.popleft()
+            self._rows -= rows
+            self._owe(job.client, -rows * job.row_s)
+        own = self._owed.get(client, 0.0) + seconds
+        ahead = sum(min(owed, own) for other, owed in self._owed.items() if other != client)
+        return MARGIN * (own + ahead) / len(self._hands)
+
+    def _owe(self, client: Client, seconds: float) -> None:
+        owed = self._owed.get(client, 0.0) + seconds
+        if owed > 1e-9:
+            self._owed[client] = owed
+        else:
+            self._owed.pop(client, None)
+
+    async def submit(
+        self, kind: Line, work: Work, deadline: float, finish: Callable[[], T], client: Client = NOBODY
+    ) -> Done[T]:
+        """Run all rows of `work` and then, in a worker thread, `finish`, before `deadline` (time.monotonic's clock).
 
         Raises:
             Draining: the batcher is closed.
             Overloaded: the queue is full, or cannot meet the deadline at its measured speed.
             DeadlineExceeded: the deadline passed while rows were queued.
             ModelFailed: the model failed on one of the rows.
+            AppError: what `finish` raised.
         """
-        job = Job(work, deadline, asyncio.get_running_loop())
-        with self._changed:
-            if not self._open:
-                raise Draining
-            total = self._depth() + work.rows
-            wait = total * self._seconds_per_row
-            if total > self._max_rows or time.monotonic() + wait > deadline:
-                raise Overloaded(wait)
-            self._jobs.append(job)
-            self._changed.notify_all()
+        job = Job(work, kind, client, deadline, finish, asyncio.get_running_loop(), kind.seconds_per_row, work.rows)
+        seconds = job.rows * job.row_s
+        if not self._open:
+            raise Draining
+        wait = self.wait(client, seconds)
+        if self._rows + job.rows > self._max_rows or job.submitted + wait > deadline:
+            raise Overloaded(wait)
+        self._rows += job.rows
+        self._owe(client, seconds)
+        self._inbox.append(job)
+        self._wake(job.rows)
         try:
             return await job.future
         finally:
+            if not job.over:
+                self._abandon(job)
+
+    def _wake(self, count: int) -> None:
+        """Wake so many of the workers that sleep; from any thread."""
+        with contextlib.suppress(IndexError):
+            for _ in range(count):
+                self._wakes[self._idle.pop()].release()
+
+    def _abandon(self, job: Job) -> None:
+        with self._lock:
+            self._receive()
             job.over = True
+            self._drop(job, "abandoned")
+
+    def _receive(self) -> None:
+        """Put what has been submitted into its lanes."""
+        while self._inbox:
+            job = self._inbox.popleft()
+            job.kind.waiting += job.rows
+            self._lanes.add(job, urgency(job.submitted, job.deadline, job.rows * job.row_s / len(self._hands)))
+
+    def _drop(self, job: Job, reason: str) -> None:
+        """Forget the rows that no batch has taken."""
+        rows = job.rows - job.taken
+        if rows:
+            self._lanes.remove(job)
+            job.kind.waiting -= rows
+            job.taken = job.rows
+            job.kind.metrics.dropped(reason, rows)
+        self._settle(job, job.owed)
+
+    def _settle(self, job: Job, rows: int) -> None:
+        """Rows that are no longer owed: run, or dropped."""
+        rows = min(rows, job.owed)
+        job.owed -= rows
+        self._settled.append((job, rows))
 
     def close(self) -> None:
         """Take nothing new, finish what was accepted, stop the threads."""
-        with self._changed:
-            self._open = False
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        self._open = False
+        self._wake(len(self._threads))
+        for worker in range(len(self._threads)):
+            while self._threads[worker].is_alive():  # by its number: a thread that dies meanwhile is replaced
+                self._threads[worker].join()
 
-    def _take(self) -> list[tuple[Job, int]]:
-        """Wait for rows, and take them from all work in turn; an empty list once there will be none."""
-        with self._changed:
-            while True:
-                batch: list[tuple[Job, int]] = []
-                while self._jobs and len(batch) < self._max_batch:
-                    job = self._jobs.popleft()
-                    if job.over:
-                        self._metrics.dropped("abandoned", job.work.rows - job.taken)
-                        continue
-                    if job.deadline < time.monotonic():
-                        self._metrics.dropped("expired", job.work.rows - job.taken)
-                        job.settle(DeadlineExceeded("The deadline passed while the work was queued."))
-                        continue
-                    if not job.started:
-                        job.started = time.monotonic()
-                    batch.append((job, job.taken))
-                    job.taken += 1
-                    if job.taken < job.work.rows:
-                        self._jobs.append(job)
-                if batch or not self._open:
-                    return batch
-                self._changed.wait()
-
-    def _work(self) -> None:
-        while batch := self._take():
-            begun = time.monotonic()
-            try:
-                self._process(batch)
-            except BaseException as error:  # of ours, not of the model: this batch is lost, the worker goes on
-                log.exception("a worker failed on a batch of %d rows", len(batch))
-                for job, _ in batch:
-                    job.settle(failed(error))
-            spent = time.monotonic() - begun
-            share = spent / len(batch) / len(self._threads)
-            with self._changed:
-                self._seconds_per_row += (0.1 if self._seconds_per_row else 1.0) * (share - self._seconds_per_row)
-
-    def _process(self, batch: list[tuple[Job, int]]) -> None:
-        """Run a batch; when it fails, its halves are tried alone, so that only the bad row's caller is harmed.
-
-        A batch is counted before it is delivered, so that a caller with an answer finds it in the metrics.
-        """
-        begun = time.monotonic()
+    def _main(self, worker: int) -> None:
+        """A worker thread's life; whatever ends it but `close` costs the batch in hand, and another one takes over."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), int(os.environ.get("NICE","0")))
         try:
-            rows = [job.work.row(index) for job, index in batch]
-            output = self._run({name: np.stack([row[name] for row in rows]) for name in rows[0]})
-            if len(output) != len(batch):
-                raise ValueError(f"{len(output)} outputs for {len(batch)} rows")
-            for (job, index), one in zip(batch, output, strict=True):
-                job.work.put(index, one)
+            self._work(worker)
+        except BaseException:
+            log.exception("worker %d died; %d rows in hand are lost", worker, len(self._hands[worker]))
+            with self._lock:
+                for job, _ in self._hands[worker]:
+                    self._give_up(job, RuntimeError("the worker died"))
+                self._hands[worker] = []
+                self._idle = deque(other for other in self._idle if other != worker)
+                self._wakes[worker] = locked()
+            self._threads[worker] = self._thread(worker)
+            self._threads[worker].start()
+            self._restarted()
+
+    def _work(self, worker: int) -> None:
+        while taken := self._take(worker):
+            batch, alone = taken
+            begun = time.monotonic()
+            self._finish(self._process(batch, worker, alone))
+            with self._lock:
+                batch[0][0].kind.measured(len(batch), time.monotonic() - begun)
+                self._hands[worker] = []
+
+    def _take(self, worker: int) -> tuple[Batch, bool] | None:
+        """Wait for rows of one model, and say whether they are alone here; None once there will be none."""
+        while True:
+            with self._lock:
+                self._receive()
+                alone = not any(self._hands)
+                batch = self._hands[worker] = self._gather()
+                if batch:
+                    return batch, alone and not self._lanes
+                if not self._open:
+                    return None
+                self._idle.append(worker)
+            if self._inbox or not self._open:  # what came since has perhaps found nobody to wake
+                self._wake(1)
+            self._wakes[worker].acquire()
+
+    def _gather(self) -> Batch:
+        """The next batch: the rows whose turn it is, shared out evenly among the workers that are free."""
+        batch: Batch = []
+        job = self._next(None)
+        if job is None:
+            return batch
+        kind = job.kind
+        free = sum(not hand for hand in self._hands)
+        size = min(kind.limit, -(-kind.waiting // free))
+        while job is not None and len(batch) < size:
+            now = time.monotonic()
+            job.started = job.started or now
+            batch.append((job, job.taken))
+            if job.taken + 1 == job.rows:
+                self._lanes.remove(job)
+            job.taken += 1
+            kind.waiting -= 1
+            self._lanes.charge(job.client, kind.seconds_per_row, now)
+            job = self._next(kind) if len(batch) < size else None
+        return batch
+
+    def _next(self, kind: Line | None) -> Job | None:
+        """The job whose turn it is, past those that are too late."""
+        while True:
+            now = time.monotonic()
+            job = self._lanes.next(now, kind)
+            if job is None or job.deadline > now:
+                return job
+            self._drop(job, "expired")
+            job.settle(DeadlineExceeded("The deadline passed while the work was queued."))
+
+    def _process(self, batch: Batch, worker: int, alone: bool, again: bool = True) -> list[Job]:
+        """Run a batch and give the jobs that it completed.
+
+        When it fails, its halves are tried alone, so that only a bad row's caller is harmed; when its device fails, it
+        is run again on what takes the device's place.
+        """
+        kind = batch[0][0].kind
+        begun, losses = time.monotonic(), kind.engine.losses
+        try:
+            self._run(kind, batch, worker, alone)
+        except DeviceLost as error:
+            log.error("a device was lost: %s", error)
+            kind.metrics.fault("device_lost")
+            kind.engine.reopen(losses)
+            if again:
+                return self._process(batch, worker, alone, again=False)
+            return self._fail(batch, error)
         except Exception as error:
+            if isinstance(error, OutOfMemory):
+                kind.metrics.fault("out_of_memory")
+                with self._lock:
+                    kind.out_of_memory(len(batch))
             if len(batch) == 1:
-                self._metrics.batch(1, time.monotonic() - begun)
+                kind.metrics.batch(1, time.monotonic() - begun)
                 log.error("the model failed on one row: %s", type(error).__name__)
-                batch[0][0].settle(failed(error))
-                return
+                return self._fail(batch, error)
             middle = len(batch) // 2
-            self._process(batch[:middle])
-            self._process(batch[middle:])
-            return
-        now = time.monotonic()
-        self._metrics.batch(len(batch), now - begun)
-        with self._changed:
+            first = self._process(batch[:middle], worker, alone)
+            return first + self._process(batch[middle:], worker, alone)
+        kind.metrics.batch(len(batch), time.monotonic() - begun)
+        return self._completed(batch)
+
+    def _run(self, kind: Line, batch: Batch, worker: int, alone: bool) -> None:
+        rows = [job.work.row(index) for job, index in batch]
+        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        output = kind.engine.run(stacked, worker, alone=alone)
+        if len(output) != len(batch):
+            raise ValueError(f"{len(output)} outputs for {len(batch)} rows")
+        for (job, index), one in zip(batch, output, strict=True):
+            job.work.put(index, one)
+
+    def _fail(self, batch: Batch, error: BaseException) -> list[Job]:
+        with self._lock:
+            for job, _ in batch:
+                self._give_up(job, error)
+        return []
+
+    def _give_up(self, job: Job, error: BaseException) -> None:
+        if not job.over:
+            job.settle(failed(error))
+            self._drop(job, "failed")
+
+    def _completed(self, batch: Batch) -> list[Job]:
+        done = []
+        with self._lock:
             for job, _ in batch:
                 job.finished += 1
-                if job.finished == job.work.rows and not job.over:
-                    job.settle(Spent(job.started - job.submitted, now - job.started))
+                self._settle(job, 1)
+                if job.finished == job.rows and not job.over:
+                    done.append(job)
+        return done
+
+    def _finish(self, done: list[Job]) -> None:
+        now = time.monotonic()
+        for job in done:
+            if self._finisher is not None:
+                self._finisher.submit(job.complete, now)
+            else:
+                job.complete(now)

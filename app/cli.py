@@ -4,35 +4,66 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
-import uvicorn
 from pydantic import ValidationError
 
-from app.main import create_app
+from app import model_commands
 from app.repository import RepositoryError, read_models
-from app.settings import Settings, unknown_settings
+from app.settings import Settings, share_metrics, unknown_settings
+from app.supervisor import Supervisor, bound
 
 
 def main() -> None:
-    """`vitrine serve`: read the settings, check the models, serve. Exits with 2 when either is wrong."""
+    """`vitrine serve`, `vitrine models`, `vitrine tune`. Exits with 2 when the settings or the models are wrong."""
     parser = argparse.ArgumentParser(prog="vitrine", description="Product images for shops, on the shop's own machine.")
-    parser.add_subparsers(dest="command", required=True).add_parser("serve", help="serve the models over HTTP")
-    parser.parse_args()
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the models over HTTP")
+    serving.add_argument("--workers", type=int, metavar="N", help="processes (VITRINE_WORKERS, default 1)")
+    model_commands.add_parsers(commands)
+    arguments = parser.parse_args()
+    given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}
     try:
-        settings = Settings()
-        models = read_models(settings.models_dir)
+        settings = Settings(**given)
     except ValidationError as error:
         names = ", ".join(f"VITRINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         parser.exit(2, f"vitrine: {names}\n")
-    except RepositoryError as error:
-        parser.exit(2, f"vitrine: {error}\n")
     logging.basicConfig(level=settings.log_level.upper())
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
-    uvicorn.run(
-        create_app(settings, models),
-        host=settings.host,
-        port=settings.port,
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_s,
-    )
+    if arguments.command == "models":
+        sys.exit(model_commands.run(arguments, settings.models_dir))
+    try:
+        sys.exit(serve(settings))
+    except (RepositoryError, OSError) as error:
+        parser.exit(2, f"vitrine: {error}\n")
+
+
+def serve(settings: Settings) -> int:
+    """Check the models, then serve them; gives the exit code.
+
+    Raises:
+        RepositoryError: a model is wrong.
+        OSError: the address cannot be had.
+    """
+    read_models(settings.models_dir)
+    listener = bound(settings.host, settings.port)
+    # Only one process needs no files to add up its metrics, and counts quicker without.
+    folder = Path(tempfile.mkdtemp(prefix="vitrine-metrics-")) if settings.workers > 1 else None
+    try:
+        if folder:
+            share_metrics(folder)
+        # Only now, since the metrics must know their folder; before the processes part, so that each starts at once.
+        from app import metrics, server
+
+        run = partial(server.serve, settings, listener, folder=folder)
+        forget = partial(metrics.forget_process, folder=folder)
+        logging.getLogger("vitrine").info("serving on http://%s:%d", *listener.getsockname()[:2])
+        return Supervisor(run, settings.workers, settings.drain_s, forget).run()
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)

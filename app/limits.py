@@ -1,41 +1,130 @@
-"""What a request may cost before any route sees it."""
+"""The first thing that a request meets: let in or refused, counted while it streams, measured when it ends."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTimeout, BodyTooLarge
+from app.admission import Admission, Ticket, header
+from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
+from app.service import Service
+
+log = logging.getLogger("vitrine")
+SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-class BodyLimit:
-    """ASGI middleware that counts a body while it streams, chunked or not, and stops it with an error.
+def request_id(scope: Scope) -> str:
+    """The caller's own id if it is sane, else one of ours; the same for the whole request."""
+    if "vitrine.id" not in scope:
+        given = header(scope, b"x-request-id")
+        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else os.urandom(16).hex()
+    return str(scope["vitrine.id"])
+
+
+def problem(scope: Scope, service: Service, error: AppError) -> Response:
+    """An error as RFC 9457 has it, counted."""
+    service.metrics.refusals.labels(error.code).inc()
+    body: dict[str, Any] = {
+        "type": f"urn:vitrine:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "request_id": request_id(scope),
+    }
+    if isinstance(error, InvalidOptions):
+        body["errors"] = error.errors
+    headers = {**error.headers, "X-Request-ID": body["request_id"]}
+    if isinstance(error, Draining):
+        headers["Connection"] = "close"
+    return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+
+
+class Body:
+    """A request's `receive`, which counts what comes and stops what comes too slowly.
 
     Raises:
-        BodyTooLarge, BodyTimeout: inside the route that reads the body; the application's handler renders it.
+        BodyTooLarge, BodyTimeout, Overloaded: inside the route that reads the body; the application renders them.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
-        self.app, self.max_bytes, self.timeout_s = app, max_bytes, timeout_s
+    def __init__(self, receive: Receive, admission: Admission, ticket: Ticket) -> None:
+        self._receive, self._admission, self._ticket = receive, admission, ticket
+        self._whole = False
+        self._until = time.monotonic() + admission.settings.body_timeout_s
+
+    async def __call__(self) -> Message:
+        if self._whole:  # from here on one waits for the client to leave
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._until - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            limit = self._admission.settings.body_timeout_s
+            raise BodyTimeout(f"The body did not arrive within {limit:g} s.") from None
+        self._whole = not message.get("more_body", False)
+        self._admission.hold_bytes(self._ticket, len(message.get("body", b"")))
+        return message
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Gate:
+    """The ASGI application in front of FastAPI's: refuses at the head, counts and times by route and status.
+
+    Requests that compute go from here straight to their endpoint: the way through FastAPI's layers costs as much
+    processor time as a tenth of a generated picture.
+    """
+
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint], service: Service) -> None:
+        """`endpoints` are those of `app` that compute, by path; they answer POST."""
+        self.app, self._endpoints, self._service = app, endpoints, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seen, whole = 0, False
-        until = asyncio.get_running_loop().time() + self.timeout_s
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        begun, status = time.monotonic(), 500
+        scope["vitrine.service"] = self._service
 
-        async def counted() -> Message:
-            nonlocal seen, whole
-            if whole:  # from here on one waits for the client to leave
-                return await receive()
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        path = scope["path"]
+        endpoint = self._endpoints.get(path) if scope["method"] == "POST" else None
+        try:
+            if endpoint is None:
+                await self.app(scope, receive, noted)
+            else:
+                response = await self._answer(endpoint, scope, receive)
+                await response(scope, receive, noted)
+        finally:
+            route = path if endpoint else getattr(scope.get("route"), "path", "other")
+            self._service.metrics.finished(route, status, time.monotonic() - begun)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
+        """Let a request in and have it answered; every error becomes its problem."""
+        admission = self._service.admission
+        try:
+            ticket = admission.enter(scope)
+            scope["vitrine.ticket"] = ticket
             try:
-                async with asyncio.timeout_at(until):
-                    message = await receive()
-            except TimeoutError:
-                raise BodyTimeout(f"The body did not arrive within {self.timeout_s:g} s.") from None
-            whole = not message.get("more_body", False)
-            seen += len(message.get("body", b""))
-            if seen > self.max_bytes:
-                raise BodyTooLarge(f"The body is over {self.max_bytes} bytes.")
-            return message
-
-        await self.app(scope, counted if scope["type"] == "http" else receive, send)
+                return await endpoint(Request(scope, Body(receive, admission, ticket)))
+            finally:
+                admission.leave(ticket, scope["path"])
+        except AppError as error:
+            return problem(scope, self._service, error)
+        except ClientDisconnect:
+            return problem(scope, self._service, ClientGone())
+        except Exception:
+            log.exception("request %s failed", request_id(scope))
+            return problem(scope, self._service, AppError("Something went wrong here; it is in the log."))

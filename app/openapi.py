@@ -75,6 +75,24 @@ def pictures(*statuses: int) -> Responses:
     return good | unchanged | problems(400, 404, 406, 408, 413, *statuses, 422, 500, 503, 504)
 
 
+def inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A JSON schema with every reference replaced by what it refers to."""
+    if isinstance(schema, list):
+        return [inlined(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return inlined(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
+    return {name: inlined(one, definitions) for name, one in schema.items()}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The request of a route with a JSON body."""
+    schema = model.model_json_schema()
+    schema = inlined(schema, schema.pop("$defs", {}))
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def upload(options: type[BaseModel]) -> dict[str, Any]:
     """The request of a route with one upload: a form, or a raw body with the options as query parameters."""
     fields = options.model_json_schema()["properties"]

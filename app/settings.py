@@ -10,6 +10,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Settings(BaseSettings):
     """What an operator may choose. Each field is read from VITRINE_<NAME>; its docstring is its manual."""
 
@@ -21,10 +26,22 @@ class Settings(BaseSettings):
     """TCP port to listen on."""
     models_dir: Path = Path("models")
     """The model repository."""
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    """Inference threads. On CPU each runs single-threaded sessions, so the number of cores is right."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that serve. Each loads every model; one is enough unless Python itself is what is slow."""
+    threads: int = Field(default_factory=cores, ge=1, le=256)
+    """Worker threads of a process. On CPU each runs single-threaded inference, so the number of cores is right."""
+    gpus: int | None = Field(None, ge=0)
+    """GPUs to use, a worker thread each; all by default, 0 for none."""
+    tensorrt: bool = False
+    """Whether TensorRT may run what it can, where it is installed."""
     max_batch: int = Field(16, ge=1, le=256)
     """Most rows (pictures or tiles) in one batch."""
+    batch_s: float = Field(0.015, gt=0, le=10)
+    """On CPU, most seconds of one batch, by the measured speed: what an urgent request may have to wait for."""
+    spinning: bool = False
+    """Whether idle threads of a lone request's inference burn the processor: quicker alone, slower for all else."""
+    arena: bool = True
+    """Whether inference keeps its memory between batches."""
     max_body_bytes: int = Field(20_000_000, ge=1)
     """Largest request body; counted while it streams."""
     body_timeout_s: float = Field(60, gt=0)
@@ -35,12 +52,18 @@ class Settings(BaseSettings):
     """Largest width x height of an answer."""
     max_held_pixels: int = Field(400_000_000, ge=1)
     """Uploads and answers being worked on at once, in pixels of 3 bytes; more gets 503."""
+    max_held_bytes: int = Field(400_000_000, ge=1)
+    """Bodies in memory at once; more gets 503."""
+    max_requests: int = Field(4096, ge=1)
+    """Requests being worked on or queued at once; more gets 503."""
     default_timeout_s: float = Field(120, gt=0)
     """Deadline of a request that sends no Request-Timeout."""
     max_timeout_s: float = Field(300, gt=0)
     """Longest deadline that a client may ask for."""
-    drain_s: int = Field(30, ge=0)
+    drain_s: float = Field(30, ge=0)
     """How long a shutdown waits for accepted requests."""
+    access_log: bool = False
+    """Whether every request is logged; /metrics counts them in any case."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
 
@@ -49,3 +72,8 @@ def unknown_settings() -> list[str]:
     """Names in the environment that look like settings but are none: most likely misspelt."""
     known = {f"VITRINE_{name.upper()}" for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.upper().startswith("VITRINE_") and name.upper() not in known)  # noqa: TID251  # the one module that may
+
+
+def share_metrics(folder: Path) -> None:
+    """Have the metrics of this process and its children kept in `folder`; before app.metrics is imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251  # the client library reads only this

@@ -57,10 +57,33 @@ def check(model: type[Options], fields: list[tuple[str, str]], place: str) -> Op
     try:
         return model.model_validate(dict(fields))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidOptions(
-            [{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found]
-        ) from None
+        raise invalid(error, place) from None
+
+
+def read_json(data: bytes, kind: str, model: type[Options]) -> Options:
+    """The options in a JSON body; `kind` is its Content-Type, which may be missing.
+
+    Raises:
+        BadRequest: the body is not UTF-8.
+        InvalidOptions: it is not JSON, or not what `model` wants.
+    """
+    told = media_type(kind)
+    if told and told != "application/json" and not told.endswith("+json"):
+        raise InvalidOptions([{"loc": ["body"], "msg": "must be application/json", "type": "value_error"}])
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise invalid(error, "body") from None
+
+
+def invalid(error: ValidationError, place: str) -> InvalidOptions:
+    """The 422 for what pydantic found."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return InvalidOptions([{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found])
 
 
 async def read_upload(request: Request, model: type[Options]) -> Upload:

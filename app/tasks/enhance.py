@@ -39,11 +39,13 @@ class Tiles:
         return index // self._columns * self._step, index % self._columns * self._step
 
     def row(self, index: int) -> Row:
-        top, left = self._origin(index)
+        top, left = (at - self._margin for at in self._origin(index))
         height, width = self._rgb.shape[:2]
-        ys = mirrored(top - self._margin, self._tile, height)
-        xs = mirrored(left - self._margin, self._tile, width)
-        return {"image": self._rgb[ys[:, None], xs], "strength": self._strength}
+        if top >= 0 and left >= 0 and top + self._tile <= height and left + self._tile <= width:
+            image = self._rgb[top : top + self._tile, left : left + self._tile]
+        else:
+            image = self._rgb[mirrored(top, self._tile, height)[:, None], mirrored(left, self._tile, width)]
+        return {"image": image, "strength": self._strength}
 
     def put(self, index: int, output: NDArray[Any]) -> None:
         top, left = (self._scale * at for at in self._origin(index))
@@ -78,9 +80,16 @@ class LevelTiles:
         return round(float(np.clip(self._levels.mean(), 0, 1)), 2)
 
 
+def mean_colour(rgb: Pixels) -> NDArray[np.float64]:
+    """(H, W, 3) uint8, H below 2^24 -> (3,) float64. Whole rows are added up first, which is quick."""
+    height, width = rgb.shape[:2]
+    columns = rgb.reshape(height, -1).sum(0, dtype=np.uint32)
+    return np.asarray(columns.reshape(width, 3).sum(0, dtype=np.uint64) / (height * width))
+
+
 def keep_mean(output: Pixels, source: Pixels) -> Pixels:
     """`output` (uint8 RGB) with every channel's mean moved, by whole steps, to within half a step of `source`'s."""
-    shift = np.rint(source.mean((0, 1)) - output.mean((0, 1))).astype(np.int16)
+    shift = np.rint(mean_colour(source) - mean_colour(output)).astype(np.int16)
     if not shift.any():
         return output
     return np.asarray(np.clip(output + shift, 0, 255), np.uint8)

@@ -1,0 +1,148 @@
+"""The models in use: loaded, proved and warm, swapped as a whole."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.batching import Line
+from app.contracts import prove, reason, smoke_row
+from app.errors import UnknownModel
+from app.metrics import Metrics
+from app.repository import Model, RepositoryError, active_version, homes, read_model
+from app.sessions import Engine
+
+log = logging.getLogger("vitrine.models")
+OpenEngine = Callable[[bytes], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with its place in the worker."""
+
+    model: Model
+    line: Line
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.model.manifest.name
+
+    @property
+    def label(self) -> str:
+        """name@version"""
+        return self.model.label
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+
+class Catalogue:
+    """Every model in use at one moment. A request keeps the one that it began with, so its answer is never mixed."""
+
+    def __init__(self, loaded: dict[str, Loaded]) -> None:
+        self._loaded = loaded
+        self.digests = " ".join(one.digest for one in loaded.values())
+        """All digests, for entity tags."""
+
+    def __iter__(self) -> Iterator[Loaded]:
+        return iter(self._loaded.values())
+
+    def named(self, name: str) -> Loaded | None:
+        """A model by its name."""
+        return self._loaded.get(name)
+
+    def find(self, task: str, wanted: str | None = None) -> Loaded:
+        """The model for a task, by name or name@version; the first one by default.
+
+        Raises:
+            UnknownModel: there is none.
+        """
+        for one in self:
+            if one.model.manifest.task == task and wanted in (None, one.name, one.label):
+                return one
+        raise UnknownModel(f"No such model for {task!r} is in the repository.")
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """How models are brought into use."""
+
+    root: Path
+    open: OpenEngine
+    metrics: Metrics
+    max_batch: int
+    batch_s: float
+
+    def load(self, model: Model) -> Loaded:
+        """Open a model's graph and prove that it does its task, which also warms it up.
+
+        Raises:
+            RepositoryError: it cannot be loaded, or does not do its task.
+        """
+        try:
+            engine = self.open(model.data)
+        except Exception as error:
+            raise RepositoryError(f"{model.label}: the graph cannot be loaded ({reason(error)})") from error
+        prove(model, engine.run)
+        prove(model, lambda rows: engine.run(rows, alone=True))
+        speed = seconds_per_row(engine, smoke_row(model))
+        line = Line(
+            engine,
+            self.metrics.model(model.manifest.name),
+            seconds_per_row=speed,
+            max_batch=self.max_batch,
+            batch_s=self.batch_s,
+        )
+        log.info("%s is ready on %s, %.1f ms a row", model.label, engine.provider, 1000 * speed)
+        return Loaded(model, line, engine)
+
+    def first(self) -> Catalogue:
+        """The active version of every model.
+
+        Raises:
+            RepositoryError: one of them cannot be served.
+        """
+        return self.again(Catalogue({}), self._refuse)
+
+    def _refuse(self, error: RepositoryError) -> None:
+        raise error
+
+    def again(self, old: Catalogue, refused: Callable[[RepositoryError], None]) -> Catalogue:
+        """What the repository says now: what has changed is loaded; what is wrong is `refused`, its old version stays.
+
+        Raises:
+            RepositoryError: there would be no model at all.
+        """
+        new: dict[str, Loaded] = {}
+        for home in homes(self.root):
+            kept = old.named(home.name)
+            try:
+                model = read_model(home / active_version(home))
+                same = kept is not None and kept.digest == model.digest and kept.label == model.label
+                new[home.name] = kept if kept and same else self.load(model)
+            except RepositoryError as error:
+                refused(error)
+                if kept:
+                    new[home.name] = kept
+        if not new:
+            raise RepositoryError(f"{self.root} holds no model")
+        return Catalogue(new)
+
+
+def seconds_per_row(engine: Engine, row: dict[str, Any], runs: int = 3) -> float:
+    """The best of some runs of one row, in seconds."""
+    rows = {name: np.asarray(value)[None] for name, value in row.items()}
+    times = []
+    for _ in range(runs):
+        begun = time.monotonic()
+        engine.run(rows)
+        times.append(time.monotonic() - begun)
+    return max(min(times), 1e-5)

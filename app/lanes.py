@@ -1,0 +1,134 @@
+"""Whose turn it is: work that waits, in a lane for every client.
+
+The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one. Within a
+lane small work passes large work that came a little earlier, and nothing is passed for ever.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+MEMORY_S: Final = 5.0
+"""Time in which use is forgotten to 1/e."""
+STRETCH: Final = 4.0
+"""How many times its own duration work lets later but smaller work pass."""
+HURRY: Final = 1.5
+"""Work becomes urgent when this many times its own duration is left until its deadline."""
+
+
+class Client(NamedTuple):
+    """Who asks: keys share what their address gets, so that inventing keys gains nothing."""
+
+    address: str
+    key: str = ""
+
+
+class Waiting(Protocol):
+    """What a lane holds."""
+
+    @property
+    def client(self) -> Client:
+        """Whose work it is."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Work of one kind can share a batch."""
+
+
+def urgency(submitted: float, deadline: float, seconds: float) -> float:
+    """When work of this duration is due, on time.monotonic's clock; the earliest goes first."""
+    return min(submitted + STRETCH * seconds, deadline - HURRY * seconds)
+
+
+class Usage:
+    """Seconds of the workers' time that someone had, with exponential forgetting."""
+
+    def __init__(self) -> None:
+        self._seconds, self._at = 0.0, 0.0
+
+    def at(self, now: float) -> float:
+        """What is remembered."""
+        return self._seconds * math.exp((self._at - now) / MEMORY_S)
+
+    def add(self, seconds: float, now: float) -> None:
+        self._seconds, self._at = self.at(now) + seconds, now
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+@dataclass(slots=True)
+class Lane(Generic[W]):
+    """The work of one client, a heap for each kind."""
+
+    heaps: dict[Hashable, list[tuple[float, int, W]]] = field(default_factory=dict)
+
+    def head(self, kind: Hashable | None) -> tuple[float, int, W] | None:
+        """The most urgent work, of one kind or of any."""
+        heaps = self.heaps.values() if kind is None else [self.heaps.get(kind, [])]
+        return min((heap[0] for heap in heaps if heap), default=None)
+
+
+class Lanes(Generic[W]):
+    """All lanes. Not safe for threads: its owner locks."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Client, Lane[W]] = {}
+        self._used: dict[str | Client, Usage] = {}
+        self._number = itertools.count()
+
+    def add(self, work: W, due: float) -> None:
+        """Let work wait; `due` as from `urgency`."""
+        heap = self._lanes.setdefault(work.client, Lane()).heaps.setdefault(work.kind, [])
+        heapq.heappush(heap, (due, next(self._number), work))
+
+    def next(self, now: float, kind: Hashable | None = None) -> W | None:
+        """The work whose turn it is, of any kind or of one; it goes on waiting."""
+        best: tuple[float, float, tuple[float, int, W]] | None = None
+        for client, lane in self._lanes.items():
+            head = lane.head(kind)
+            if head is None:
+                continue
+            candidate = (self._use(client.address, now), self._use(client, now), head)
+            if best is None or candidate < best:
+                best = candidate
+        return best[2][2] if best else None
+
+    def _use(self, who: str | Client, now: float) -> float:
+        usage = self._used.get(who)
+        return usage.at(now) if usage else 0.0
+
+    def charge(self, client: Client, seconds: float, now: float) -> None:
+        """Remember that a client had the workers for so long."""
+        for who in (client.address, client):
+            self._used.setdefault(who, Usage()).add(seconds, now)
+        if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
+            self._used = {who: usage for who, usage in self._used.items() if usage.at(now) > 1e-6}
+
+    def remove(self, work: W) -> None:
+        """Take work out of the queue; it must be there."""
+        lane = self._lanes[work.client]
+        heap = lane.heaps[work.kind]
+        if heap[0][2] is work:
+            heapq.heappop(heap)
+        else:
+            del heap[next(i for i, entry in enumerate(heap) if entry[2] is work)]
+            heapq.heapify(heap)
+        if not heap:
+            del lane.heaps[work.kind]
+        if not lane.heaps:
+            del self._lanes[work.client]
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def __iter__(self) -> Iterator[W]:
+        for lane in self._lanes.values():
+            for heap in lane.heaps.values():
+                for _, _, work in heap:
+                    yield work

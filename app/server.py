@@ -1,0 +1,91 @@
+"""One serving process: uvicorn with our signals. It drains before it stops, and reloads while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from app.main import create_app
+from app.metrics import Metrics
+from app.service import Service
+from app.settings import Settings
+
+log = logging.getLogger("vitrine")
+KEEP_ALIVE_S = 75
+SHUTDOWN_S = 5
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that stops when told by `serve` alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def raise_file_limit() -> None:
+    """A descriptor each connection: as many as this process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path | None) -> int:
+    """Serve on a bound socket until SIGTERM, or until the pipe `parent` closes because the supervisor is gone.
+
+    Metrics are shared through `folder`, if there is one. Gives the exit code: 0 when all accepted requests were answered.
+    """
+    raise_file_limit()
+    service = Service(settings, Metrics(folder))
+    config = uvicorn.Config(
+        create_app(service),
+        server_header=False,
+        access_log=settings.access_log,
+        log_level=settings.log_level,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        backlog=2048,
+    )
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        return runner.run(attended(service, Server(config), listener, parent))
+
+
+async def attended(service: Service, server: Server, listener: socket.socket, parent: int) -> int:
+    """Serve, and do what signals say."""
+    loop, code = asyncio.get_running_loop(), 0
+    stop, tasks = asyncio.Event(), set[asyncio.Task[None]]()
+
+    async def reload() -> None:
+        async with reloading:
+            await asyncio.to_thread(service.reload)
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    reloading = asyncio.Lock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    loop.add_reader(parent, stop.set)
+    serving = loop.create_task(server.serve([listener]))
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    loop.remove_reader(parent)
+    if not serving.done():
+        log.info("draining: %d requests in flight", service.admission.in_flight)
+        if not await service.admission.drained(service.settings.drain_s):
+            log.error("%d requests were not finished in time", service.admission.in_flight)
+            code = 1
+        server.should_exit = True
+    stopping.cancel()
+    await serving
+    return code

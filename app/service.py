@@ -1,0 +1,144 @@
+"""What requests share: the models with their worker, the threads that decode, and what was let in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from app.admission import Admission, Ticket
+from app.batching import Batcher, Work
+from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
+from app.gpus import gpu_memory, load_nvml
+from app.images import ImageLimits, Pixels
+from app.metrics import Metrics
+from app.repository import RepositoryError
+from app.sessions import Engine, SessionOptions, cuda_is_built_in
+from app.settings import Settings
+from app.tasks.enhance import Tiles
+
+T = TypeVar("T")
+STAGES = ("decode", "queue", "infer", "encode")
+log = logging.getLogger("vitrine")
+
+
+class Call:
+    """One request on its way: what it may use until when, and the milliseconds that it spends in each stage."""
+
+    def __init__(self, catalogue: Catalogue, ticket: Ticket) -> None:
+        self.catalogue, self.ticket = catalogue, ticket
+        self.ms: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.ms[stage] += 1000 * seconds
+
+
+class Service:
+    """One process's half of the work behind the routes."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None) -> None:
+        """`open_engine` makes an engine of a graph's bytes; by default as the settings say."""
+        self.settings, self.metrics = settings, metrics
+        self.limits = ImageLimits(settings.max_pixels)
+        nvml = load_nvml()
+        metrics.watch_gpus(partial(gpu_memory, nvml))
+        gpus = usable_gpus(settings, len(gpu_memory(nvml)))
+        self._codecs = ThreadPoolExecutor(settings.threads, "codec")
+        self._batcher = Batcher(
+            workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None
+        )
+        self.admission = Admission(settings, self._batcher)
+        options = SessionOptions(spinning=settings.spinning, arena=settings.arena, tensorrt=settings.tensorrt)
+        engine = partial(Engine, cores=settings.threads, gpus=gpus, options=options)
+        batch_s = 10.0 if gpus else settings.batch_s
+        self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)
+        self.catalogue = Catalogue({})
+        metrics.watch(self._watch)
+
+    def start(self) -> None:
+        """Load every model, prove and warm it, and be ready.
+
+        Raises:
+            RepositoryError: a model cannot be served.
+        """
+        self._show(self._loader.first())
+
+    def reload(self) -> None:
+        """Take over what has changed in the repository; what is wrong is refused, and its old version serves on."""
+
+        def refused(error: RepositoryError) -> None:
+            log.error("refused: %s", error)
+            self.metrics.reloads.labels("refused").inc()
+
+        try:
+            new = self._loader.again(self.catalogue, refused)
+        except RepositoryError as error:
+            refused(error)
+            return
+        taken = [one.label for one in new if one is not self.catalogue.named(one.name)]
+        self._show(new)
+        self.metrics.reloads.labels("taken").inc(len(taken))
+        log.info("reloaded: %s", ", ".join(taken) or "nothing has changed")
+
+    def _show(self, new: Catalogue) -> None:
+        for catalogue, value in ((self.catalogue, 0), (new, 1)):
+            for one in catalogue:
+                manifest = one.model.manifest
+                facts = (manifest.name, manifest.version, manifest.task, one.digest, one.engine.provider)
+                self.metrics.info.labels(*facts).set(value)
+        self.catalogue = new
+
+    def _watch(self) -> None:
+        self.metrics.ready.set(self.is_ready())
+        for one in self.catalogue:
+            one.line.metrics.queue(*self._batcher.queue(one.line))
+
+    def is_ready(self) -> bool:
+        """Whether every model is loaded and warm, and work is taken."""
+        return any(True for _ in self.catalogue) and not self.admission.draining and self._batcher.alive()
+
+    def stop(self) -> None:
+        """Finish what was accepted."""
+        self._batcher.close()
+        self._codecs.shutdown()
+
+    async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
+        """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
+        self.admission.queued(call.ticket, work.rows * model.line.seconds_per_row)
+        done = await self._batcher.submit(model.line, work, call.ticket.deadline, finish, call.ticket.client)
+        call.add("queue", done.queue)
+        call.add("infer", done.infer)
+        call.add("encode", done.finish)
+        return done.value
+
+    async def timed(self, stage: str, call: Call, function: Callable[..., T], *args: object) -> T:
+        """Run a function in one of the codec threads."""
+        begun = time.monotonic()
+        result = await asyncio.get_running_loop().run_in_executor(self._codecs, function, *args)
+        call.add(stage, time.monotonic() - begun)
+        return result
+
+    async def enlarge(self, call: Call, rgb: Pixels, scale: int, strength: float, finish: Callable[[Pixels], T]) -> T:
+        """(H, W, 3) uint8 -> (scale*H, scale*W, 3), restored with `strength`; gives what `finish` makes of it."""
+        model = call.catalogue.find("enhance")
+        m, done = model.model.manifest, 1
+        while True:
+            tiles = Tiles(rgb, strength, tile=m.tile, margin=m.margin, scale=m.scale)
+            done *= m.scale
+            if done >= scale:
+                return await self.infer(call, model, tiles, partial(finish, tiles.output))
+            rgb = await self.infer(call, model, tiles, partial(np.asarray, tiles.output))
+            strength = 0.0  # later passes see a restored picture: there is nothing left to restore
+
+
+def usable_gpus(settings: Settings, there: int) -> int:
+    """How many GPUs to use."""
+    if not cuda_is_built_in():
+        return 0
+    return there if settings.gpus is None else min(settings.gpus, there)

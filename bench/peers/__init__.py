@@ -1,0 +1,1 @@
+"""The same work behind other servers, each started as its own manual recommends."""
