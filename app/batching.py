@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -149,25 +148,20 @@ class Job:
     def __post_init__(self) -> None:
         self.rows, self.future = self.owed, self.loop.create_future()
 
-    def complete(self, now: float) -> None:
-        """Finish and deliver, once the last output (at `now`) is there."""
+    def outcome(self) -> Outcome:
+        """Finish, now that the last output is there."""
+        begun = time.monotonic()
         try:
             value = self.finish()
         except AppError as error:
-            self.settle(error)
+            return error
         except Exception as error:
             log.exception("finishing failed")
-            self.settle(failed(error))
-        else:
-            self.settle(Done(value, self.started - self.submitted, now - self.started, time.monotonic() - now))
+            return failed(error)
+        return Done(value, self.started - self.submitted, begun - self.started, time.monotonic() - begun)
 
-    def settle(self, outcome: Done[Any] | Exception) -> None:
-        """Deliver from any thread, once."""
-        self.over = True
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: there is nobody to tell
-            self.loop.call_soon_threadsafe(self._deliver, outcome)
-
-    def _deliver(self, outcome: Done[Any] | Exception) -> None:
+    def settle(self, outcome: Outcome) -> None:
+        """In the event loop's thread: tell who waits, unless it has gone."""
         if self.future.done():
             return
         if isinstance(outcome, Exception):
@@ -176,7 +170,23 @@ class Job:
             self.future.set_result(outcome)
 
 
+Outcome = Done[Any] | Exception
 Batch = list[tuple[Job, int]]
+
+
+def deliver(outcomes: list[tuple[Job, Outcome]]) -> None:
+    """Settle jobs, each once, from any thread; together, since waking the event loop costs more than a small picture."""
+    for loop in {job.loop for job, _ in outcomes}:
+        own = [(job, outcome) for job, outcome in outcomes if job.loop is loop]
+        for job, _ in own:
+            job.over = True
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: there is nobody to tell
+            loop.call_soon_threadsafe(settle_all, own)
+
+
+def settle_all(outcomes: list[tuple[Job, Outcome]]) -> None:
+    for job, outcome in outcomes:
+        job.settle(outcome)
 
 
 def locked() -> threading.Lock:
@@ -328,7 +338,6 @@ class Batcher:
 
     def _main(self, worker: int) -> None:
         """A worker thread's life; whatever ends it but `close` costs the batch in hand, and another one takes over."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), int(os.environ.get("NICE","0")))
         try:
             self._work(worker)
         except BaseException:
@@ -347,10 +356,11 @@ class Batcher:
         while taken := self._take(worker):
             batch, alone = taken
             begun = time.monotonic()
-            self._finish(self._process(batch, worker, alone))
+            finished = self._finish(self._process(batch, worker, alone))
             with self._lock:
                 batch[0][0].kind.measured(len(batch), time.monotonic() - begun)
                 self._hands[worker] = []
+            deliver(finished)
 
     def _take(self, worker: int) -> tuple[Batch, bool] | None:
         """Wait for rows of one model, and say whether they are alone here; None once there will be none."""
@@ -397,7 +407,7 @@ class Batcher:
             if job is None or job.deadline > now:
                 return job
             self._drop(job, "expired")
-            job.settle(DeadlineExceeded("The deadline passed while the work was queued."))
+            deliver([(job, DeadlineExceeded("The deadline passed while the work was queued."))])
 
     def _process(self, batch: Batch, worker: int, alone: bool, again: bool = True) -> list[Job]:
         """Run a batch and give the jobs that it completed.
@@ -448,7 +458,7 @@ class Batcher:
 
     def _give_up(self, job: Job, error: BaseException) -> None:
         if not job.over:
-            job.settle(failed(error))
+            deliver([(job, failed(error))])
             self._drop(job, "failed")
 
     def _completed(self, batch: Batch) -> list[Job]:
@@ -461,10 +471,14 @@ class Batcher:
                     done.append(job)
         return done
 
-    def _finish(self, done: list[Job]) -> None:
-        now = time.monotonic()
+    def _finish(self, done: list[Job]) -> list[tuple[Job, Outcome]]:
+        """Finish jobs here, or have them finished."""
+        if self._finisher is None:
+            return [(job, job.outcome()) for job in done]
         for job in done:
-            if self._finisher is not None:
-                self._finisher.submit(job.complete, now)
-            else:
-                job.complete(now)
+            self._finisher.submit(self._finish_elsewhere, job)
+        return []
+
+    @staticmethod
+    def _finish_elsewhere(job: Job) -> None:
+        deliver([(job, job.outcome())])

@@ -6,6 +6,7 @@ Whatever comes in leaves as upright 8-bit sRGB; every failure of the library bec
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,7 @@ READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
 ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
 CREDIT_LENGTH = 500
+SMALL: Final = 3 * 128 * 128  # bytes of pixels whose encoding is over before another thread could have started
 
 
 class ImageFormat(StrEnum):
@@ -199,9 +201,20 @@ def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) 
         chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
         options[image_format]["pnginfo"] = chunks
+    image = Image.fromarray(pixels)
+    if image_format is ImageFormat.JPEG and pixels.size > SMALL:
+        return _saved_outside(image, image_format.value, xmp=xmp, **options[image_format])
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, image_format.value, xmp=xmp, **options[image_format])
+    image.save(file, image_format.value, xmp=xmp, **options[image_format])
     return file.getvalue()
+
+
+def _saved_outside(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Save through a file descriptor (of memory): only then does Pillow's JPEG encoder let other threads run."""
+    with open(os.memfd_create(kind), "w+b") as file:
+        image.save(file, kind, **options)
+        file.seek(0)
+        return file.read()
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -216,7 +229,8 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def over(rgba: Pixels, colour: tuple[int, int, int]) -> Pixels:
-    """Straight RGBA (..., 4) uint8 over a plain colour -> (..., 3) uint8; exact where alpha is 0 or 255."""
-    alpha = rgba[..., 3:].astype(np.uint32)
-    mixed = rgba[..., :3] * alpha + np.array(colour, np.uint32) * (255 - alpha)
-    return ((mixed + 127) // 255).astype(np.uint8)
+    """Straight RGBA (H, W, 4) uint8 over a plain colour -> (H, W, 3) uint8, rounded to the nearest."""
+    image = Image.fromarray(rgba)
+    plain = Image.new("RGB", image.size, colour)
+    plain.paste(image, None, image)
+    return np.asarray(plain)

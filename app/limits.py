@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ def request_id(scope: Scope) -> str:
     """The caller's own id if it is sane, else one of ours; the same for the whole request."""
     if "vitrine.id" not in scope:
         given = header(scope, b"x-request-id")
-        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else os.urandom(16).hex()
+        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
     return str(scope["vitrine.id"])
 
 

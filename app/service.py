@@ -54,7 +54,7 @@ class Service:
             workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None
         )
         self.admission = Admission(settings, self._batcher)
-        options = SessionOptions(spinning=settings.spinning, arena=settings.arena, tensorrt=settings.tensorrt)
+        options = SessionOptions(spin_us=settings.spin_us, arena=settings.arena, tensorrt=settings.tensorrt)
         engine = partial(Engine, cores=settings.threads, gpus=gpus, options=options)
         batch_s = 10.0 if gpus else settings.batch_s
         self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)

@@ -46,8 +46,8 @@ class SessionOptions:
 
     threads: int = 1
     """Threads within one operator (intra-op); CPU only."""
-    spinning: bool = False
-    """Whether those threads burn the processor while they wait: quicker alone, bad for whatever else runs."""
+    spin_us: int = 0
+    """How long those threads wait in a loop for the next part of an operator before they sleep."""
     arena: bool = True
     """Whether memory is kept between runs."""
     device: int = 0
@@ -82,7 +82,8 @@ class Session:
         """
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = options.threads, 1
-        settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spinning)))
+        settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin_us > 0)))
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(options.spin_us))
         settings.enable_cpu_mem_arena = options.arena
         settings.log_severity_level = 3
         chosen: list[tuple[str, dict[str, Any]]] = [(CPU, {})] if cpu else providers(options)
@@ -126,12 +127,12 @@ class Engine:
     def _open(self, *, cpu: bool) -> None:
         base = self._options
         if cpu:
-            narrow = Session(self._data, SessionOptions(1, base.spinning, base.arena), cpu=True)
+            narrow = Session(self._data, SessionOptions(1, 0, base.arena), cpu=True)
             self._sessions = [narrow]
-            wide = SessionOptions(self._cores, base.spinning, base.arena)
+            wide = SessionOptions(self._cores, base.spin_us, base.arena)
             self._alone = Session(self._data, wide, cpu=True) if self._cores > 1 else narrow
         else:
-            each = [SessionOptions(1, False, True, gpu, base.tensorrt, base.fp16) for gpu in range(self._gpus)]
+            each = [SessionOptions(1, 0, True, gpu, base.tensorrt, base.fp16) for gpu in range(self._gpus)]
             self._sessions = [Session(self._data, one) for one in each]
             self._alone = self._sessions[0]
         self.provider = self._sessions[0].provider

@@ -36,10 +36,10 @@ class Settings(BaseSettings):
     """Whether TensorRT may run what it can, where it is installed."""
     max_batch: int = Field(16, ge=1, le=256)
     """Most rows (pictures or tiles) in one batch."""
-    batch_s: float = Field(0.015, gt=0, le=10)
+    batch_s: float = Field(0.03, gt=0, le=10)
     """On CPU, most seconds of one batch, by the measured speed: what an urgent request may have to wait for."""
-    spinning: bool = False
-    """Whether idle threads of a lone request's inference burn the processor: quicker alone, slower for all else."""
+    spin_us: int = Field(50, ge=0, le=10_000)
+    """How long, in microseconds, the threads of a lone request's inference wait in a loop before they sleep."""
     arena: bool = True
     """Whether inference keeps its memory between batches."""
     max_body_bytes: int = Field(20_000_000, ge=1)
