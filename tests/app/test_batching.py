@@ -7,9 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from app.batching import Batcher
+from app.batching import NOBODY, Batcher, Line
 from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
+from app.lanes import Client
 from app.metrics import Metrics
+from app.sessions import DeviceLost, OutOfMemory
 
 
 class Numbers:
@@ -25,58 +27,90 @@ class Numbers:
         self.outputs[index] = float(output)
 
 
-class Model:
-    """Doubles; waits for `gate` first; fails on 13; remembers its batches."""
+FAULTS = {13: ValueError("13"), 66: SystemExit(66)}
 
-    def __init__(self):
-        self.batches, self.gate = [], threading.Event()
+
+class Model:
+    """Doubles; waits for `gate` first; remembers its batches. Some numbers are faults."""
+
+    def __init__(self, memory=1000, devices=0):
+        self.batches, self.alone, self.gate = [], [], threading.Event()
+        self.memory, self.devices, self.losses = memory, devices, 0
         self.gate.set()
 
-    def __call__(self, rows):
+    def run(self, rows, worker, *, alone):
         self.gate.wait(10)
+        if self.devices > 0:
+            raise DeviceLost("gone")
+        if len(rows["x"]) > self.memory:
+            raise OutOfMemory("too many rows")
         self.batches.append(rows["x"].tolist())
-        if 13 in rows["x"]:
-            raise ValueError("13")
+        self.alone.append(alone)
+        for number in FAULTS.keys() & set(rows["x"].tolist()):
+            raise FAULTS[number]
         return rows["x"] * 2
+
+    def reopen(self, seen):
+        if seen == self.losses:
+            self.losses += 1
+            self.devices -= 1
+
+
+class Worker:
+    """A batcher with one model, and its metrics."""
+
+    def __init__(self, model, *, max_batch=16, **settings):
+        self.metrics, self.model, self.restarts = Metrics(), model, []
+        self.batcher = Batcher(**{"workers": 1, "restarted": lambda: self.restarts.append(1), **settings})
+        line = {"seconds_per_row": 1e-3, "max_batch": max_batch, "batch_s": 10}
+        self.line = Line(model, self.metrics.model("m"), **line)
+
+    def submit(self, work, deadline=None, client=NOBODY):
+        until = soon() if deadline is None else deadline
+        return self.batcher.submit(self.line, work, until, lambda: work.outputs, client)
+
+    def start(self, work, **options):
+        return asyncio.create_task(self.submit(work, **options))
+
+    async def busy(self):
+        """Keep the only worker busy until the gate opens."""
+        self.model.gate.clear()
+        task = self.start(Numbers(0))
+        await asyncio.sleep(0.1)
+        assert self.batcher.queue(self.line)[0] == 0
+        return task
+
+    def value(self, name, **labels):
+        return self.metrics.registry.get_sample_value(name, {"model": "m", **labels})
 
 
 def soon():
     return time.monotonic() + 20
 
 
-def run(scenario, **settings):
-    model = Model()
-    batcher = Batcher(model, Metrics().model("m"), **{"workers": 1, **settings})
+def run(scenario, model=None, **settings):
+    model = model or Model()
+    worker = Worker(model, **settings)
     try:
-        return asyncio.run(scenario(batcher, model))
+        return asyncio.run(asyncio.wait_for(scenario(worker, model), 20))
     finally:
         model.gate.set()
-        batcher.close()
-
-
-async def busy(batcher, model):
-    """Keep the only worker busy until the gate opens."""
-    model.gate.clear()
-    task = asyncio.create_task(batcher.submit(Numbers(0), soon()))
-    while batcher.depth() or not task:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
-    return task
+        worker.batcher.close()
 
 
 def test_all_rows_of_a_work_come_back_at_their_place():
-    async def scenario(batcher, model):
+    async def scenario(worker, model):
         work = Numbers(*range(1, 6))
-        await batcher.submit(work, soon())
+        await worker.submit(work)
         assert work.outputs == {i: 2 * (i + 1) for i in range(5)}
 
     run(scenario, max_batch=2)
 
 
 def test_what_waits_while_the_worker_is_busy_shares_a_batch():
-    async def scenario(batcher, model):
-        first = await busy(batcher, model)
-        others = [asyncio.create_task(batcher.submit(Numbers(i), soon())) for i in range(1, 5)]
+    async def scenario(worker, model):
+        first = await worker.busy()
+        others = [worker.start(Numbers(i)) for i in range(1, 5)]
         await asyncio.sleep(0.05)
         model.gate.set()
         await asyncio.gather(first, *others)
@@ -86,11 +120,11 @@ def test_what_waits_while_the_worker_is_busy_shares_a_batch():
 
 
 def test_a_large_work_does_not_keep_a_small_one_waiting():
-    async def scenario(batcher, model):
-        first = await busy(batcher, model)
-        large = asyncio.create_task(batcher.submit(Numbers(*range(100, 120)), soon()))
+    async def scenario(worker, model):
+        first = await worker.busy()
+        large = worker.start(Numbers(*range(100, 120)))
         await asyncio.sleep(0.02)
-        small = asyncio.create_task(batcher.submit(Numbers(7), soon()))
+        small = worker.start(Numbers(7))
         await asyncio.sleep(0.02)
         model.gate.set()
         await asyncio.gather(first, large, small)
@@ -100,25 +134,25 @@ def test_a_large_work_does_not_keep_a_small_one_waiting():
 
 
 def test_a_bad_row_harms_only_its_own_caller():
-    async def scenario(batcher, model):
-        first = await busy(batcher, model)
+    async def scenario(worker, model):
+        first = await worker.busy()
         works = [Numbers(i) for i in (1, 13, 3)]
-        others = [asyncio.create_task(batcher.submit(work, soon())) for work in works]
+        others = [worker.start(work) for work in works]
         await asyncio.sleep(0.05)
         model.gate.set()
         outcome = await asyncio.gather(first, *others, return_exceptions=True)
         assert isinstance(outcome[2], ModelFailed)
         assert (works[0].outputs, works[2].outputs) == ({0: 2.0}, {0: 6.0})
-        assert batcher.alive()
+        assert worker.batcher.alive()
 
     run(scenario)
 
 
 def test_abandoned_and_expired_work_is_never_run():
-    async def scenario(batcher, model):
-        first = await busy(batcher, model)
-        gone = asyncio.create_task(batcher.submit(Numbers(1), soon()))
-        late = asyncio.create_task(batcher.submit(Numbers(2), time.monotonic() + 0.1))
+    async def scenario(worker, model):
+        first = await worker.busy()
+        gone = worker.start(Numbers(1))
+        late = worker.start(Numbers(2), deadline=time.monotonic() + 0.1)
         await asyncio.sleep(0.2)
         gone.cancel()
         await asyncio.sleep(0.02)
@@ -132,14 +166,14 @@ def test_abandoned_and_expired_work_is_never_run():
 
 
 def test_a_full_queue_says_no_at_once():
-    async def scenario(batcher, model):
-        first = await busy(batcher, model)
-        waiting = asyncio.create_task(batcher.submit(Numbers(1, 2, 3), soon()))
+    async def scenario(worker, model):
+        first = await worker.busy()
+        waiting = worker.start(Numbers(1, 2, 3))
         await asyncio.sleep(0.02)
         with pytest.raises(Overloaded):
-            await batcher.submit(Numbers(4, 5), soon())
-        assert batcher.depth() == 3
-        assert batcher.age() > 0
+            await worker.submit(Numbers(4, 5))
+        assert worker.batcher.queue(worker.line)[0] == 3
+        assert worker.batcher.queue(worker.line)[1] > 0
         model.gate.set()
         await asyncio.gather(first, waiting)
 
@@ -147,60 +181,137 @@ def test_a_full_queue_says_no_at_once():
 
 
 def test_a_model_that_loses_rows_is_a_failure_and_the_worker_lives():
-    batcher = Batcher(lambda rows: rows["x"][:0], Metrics().model("m"), workers=1)
+    class Loses(Model):
+        def run(self, rows, worker, *, alone):
+            return rows["x"][:0]
 
-    async def scenario():
+    async def scenario(worker, model):
         with pytest.raises(ModelFailed):
-            await batcher.submit(Numbers(1), soon())
+            await worker.submit(Numbers(1))
+        assert worker.batcher.alive()
+        assert worker.restarts == []
 
-    asyncio.run(scenario())
-    assert batcher.alive()
-    batcher.close()
+    run(scenario, Loses())
 
 
 def test_closing_finishes_what_was_accepted_and_refuses_the_rest():
-    async def scenario(batcher, model):
+    async def scenario(worker, model):
         work = Numbers(*range(20, 40))
-        task = asyncio.create_task(batcher.submit(work, soon()))
+        task = worker.start(work)
         await asyncio.sleep(0)
-        await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(worker.batcher.close)
         await task
         assert len(work.outputs) == 20
         with pytest.raises(Draining):
-            await batcher.submit(Numbers(1), soon())
+            await worker.submit(Numbers(1))
 
     run(scenario, max_batch=2)
 
 
-class BreaksOnce:
-    """Metrics that fail the first time a batch is counted: a fault of ours, outside the model."""
+def test_a_worker_that_dies_costs_the_batch_in_hand_and_is_replaced():
+    async def scenario(worker, model):
+        first = await worker.busy()
+        fatal, other = worker.start(Numbers(66)), worker.start(Numbers(5))
+        await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        model.gate.set()
+        outcome = await asyncio.gather(first, fatal, other, return_exceptions=True)
+        assert isinstance(outcome[1], ModelFailed)
+        assert outcome[2].value == {0: 10.0}
+        assert time.monotonic() - begun < 2
+        assert worker.batcher.alive()
+        assert worker.restarts == [1]
 
-    def __init__(self):
-        self.counted = 0
-
-    def watch_queue(self, depth, age):
-        pass
-
-    def dropped(self, reason, rows):
-        pass
-
-    def batch(self, rows, seconds):
-        self.counted += 1
-        if self.counted == 1:
-            raise KeyboardInterrupt  # not even an Exception
+    run(scenario, max_batch=1)
 
 
-def test_a_worker_outlives_a_fault_outside_the_model():
-    async def scenario():
+def test_too_little_memory_halves_the_batch_and_answers_everyone():
+    async def scenario(worker, model):
+        first = await worker.busy()
+        works = [Numbers(i) for i in range(101, 117)]
+        others = [worker.start(work) for work in works]
+        await asyncio.sleep(0.05)
+        model.gate.set()
+        await asyncio.gather(first, *others)
+        assert [work.outputs for work in works] == [{0: 2.0 * i} for i in range(101, 117)]
+        assert max(len(batch) for batch in model.batches) == 4
+        assert worker.value("vitrine_provider_faults_total", fault="out_of_memory") == 3  # 16, then twice 8
+        assert worker.line.limit == 4
+
+    run(scenario, Model(memory=4))
+
+
+def test_a_lost_device_is_replaced_and_its_batch_is_run_again():
+    async def scenario(worker, model):
+        assert (await worker.submit(Numbers(4))).value == {0: 8.0}
+        assert model.losses == 1
+        assert worker.value("vitrine_provider_faults_total", fault="device_lost") == 1
+        assert worker.batcher.alive()
+
+    run(scenario, Model(devices=1))
+
+
+def test_a_device_that_stays_lost_fails_the_batch_and_not_the_worker():
+    async def scenario(worker, model):
         with pytest.raises(ModelFailed):
-            await batcher.submit(Numbers(1), soon())
-        work = Numbers(2)
-        await batcher.submit(work, soon())
-        return work.outputs
+            await worker.submit(Numbers(4))
+        assert worker.batcher.alive()
+        assert (await worker.submit(Numbers(4))).value == {0: 8.0}
 
-    batcher = Batcher(Model(), BreaksOnce(), workers=1)
-    try:
-        assert asyncio.run(asyncio.wait_for(scenario(), 10)) == {0: 4.0}
-        assert batcher.alive()
-    finally:
-        batcher.close()
+    run(scenario, Model(devices=2))
+
+
+def test_only_work_that_is_alone_is_run_with_all_cores():
+    async def scenario(worker, model):
+        await worker.submit(Numbers(1))
+        first = await worker.busy()
+        others = [worker.start(Numbers(2)), worker.start(Numbers(3))]
+        await asyncio.sleep(0.05)
+        model.gate.set()
+        await asyncio.gather(first, *others)
+        assert model.alone == [True, True, False, True]
+
+    run(scenario, max_batch=1)
+
+
+def test_the_client_who_had_least_goes_first():
+    async def scenario(worker, model):
+        first = await worker.busy()
+        greedy = [worker.start(Numbers(100 + i), client=Client("a", "greedy")) for i in range(20)]
+        await asyncio.sleep(0.02)
+        modest = worker.start(Numbers(7), client=Client("b", "modest"))
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        await asyncio.gather(first, modest, *greedy)
+        assert [7.0] in model.batches[:3]
+
+    run(scenario, max_batch=1)
+
+
+def test_a_promise_counts_others_only_as_far_as_they_come_first():
+    async def scenario(worker, model):
+        first = await worker.busy()
+        greedy = [worker.start(Numbers(*range(100, 200)), client=Client("a", "greedy")) for _ in range(5)]
+        await asyncio.sleep(0.02)
+        assert worker.batcher.wait(Client("a", "greedy"), 0.001) > 0.5
+        assert worker.batcher.wait(Client("b", "modest"), 0.001) < 0.01
+        with pytest.raises(Overloaded):
+            await worker.submit(Numbers(1), time.monotonic() + 0.3, Client("a", "greedy"))
+        modest = worker.start(Numbers(1), deadline=time.monotonic() + 0.3, client=Client("b", "modest"))
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        await asyncio.gather(first, modest, *greedy)
+
+    run(scenario)
+
+
+def test_what_finishing_raises_comes_to_its_caller_alone():
+    async def scenario(worker, model):
+        def broken():
+            raise RuntimeError("no encoder")
+
+        with pytest.raises(ModelFailed):
+            await worker.batcher.submit(worker.line, Numbers(1), soon(), broken)
+        assert (await worker.submit(Numbers(4))).value == {0: 8.0}
+
+    run(scenario)

@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 
-from app.pipeline import Clock, enlarge_rgba
+from app.pipeline import enlarged_product
 
 
 class Repeating:
@@ -13,9 +13,9 @@ class Repeating:
     def __init__(self):
         self.strengths = []
 
-    async def enlarge(self, rgb, scale, strength, deadline, clock):
+    async def enlarge(self, call, rgb, scale, strength, finish):
         self.strengths.append(strength)
-        return rgb.repeat(scale, 0).repeat(scale, 1)
+        return finish(rgb.repeat(scale, 0).repeat(scale, 1))
 
 
 def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
@@ -23,7 +23,7 @@ def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
     rgba[3:13, 3:13] = (0, 255, 0, 120)  # what a generator guesses where it is not sure
     rgba[4:12, 4:12] = (200, 0, 0, 255)
     service = Repeating()
-    large = asyncio.run(enlarge_rgba(service, rgba, 60, 0.0, Clock()))
+    large = asyncio.run(enlarged_product(service, None, rgba, 60, lambda finished: finished))
 
     assert large.shape == (64, 64, 4)
     assert service.strengths == [1.0]

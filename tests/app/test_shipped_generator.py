@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.batching import Batcher
+from app.batching import Batcher, Line
 from app.metrics import Metrics
-from app.pipeline import Rows
+from app.pipeline import Products
 from app.repository import RepositoryError, read_model, read_models
-from app.sessions import Session
-from app.tasks.generate import drawn_label, latent, mixed
+from app.schemas import GenerateRequest
+from app.sessions import Engine
+from app.tasks.generate import latent, mixed
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -23,40 +24,38 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def batcher(model):
-    made = Batcher(Session(model.data).run, Metrics().model("garments-64"))
+def generate(model):
+    """Seeds -> pictures, by whatever batches they make."""
+    engine = Engine(model.data, cores=2)
+    line = Line(engine, Metrics().model("garments-64"), seconds_per_row=0.004, max_batch=16, batch_s=1)
+    batcher = Batcher(workers=2)
+
+    def made(seeds):
+        work = Products(GenerateRequest(), list(seeds), model.manifest.classes)
+        return asyncio.run(batcher.submit(line, work, time.monotonic() + 60, lambda: work.outputs)).value
+
     yield made
-    made.close()
+    batcher.close()
 
 
-def row(seed):
-    return {"z": latent(seed), "label": np.int64(drawn_label(seed, 13)), "truncation": np.float32(0.8)}
-
-
-def generate(batcher, seeds):
-    work = Rows([row(seed) for seed in seeds])
-    asyncio.run(batcher.submit(work, time.monotonic() + 60))
-    return work.outputs
-
-
-def test_a_seed_gives_the_same_bytes_alone_and_in_a_crowd(batcher):
-    alone = generate(batcher, [7])[0]
-    crowd = generate(batcher, range(16))
+def test_a_seed_gives_the_same_bytes_alone_and_in_a_crowd(generate):
+    alone = generate([7])[0]
+    crowd = generate(range(16))
 
     assert alone.shape == (64, 64, 4)
     assert alone.tobytes() == crowd[7].tobytes()
 
 
-def test_sixteen_seeds_give_sixteen_pictures(batcher):
-    pictures = np.stack(generate(batcher, range(16))).astype(float)
+def test_sixteen_seeds_give_sixteen_pictures(generate):
+    pictures = np.stack(generate(range(16))).astype(float)
     distances = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))[np.triu_indices(16, 1)]
 
     assert distances.min() > 3
     assert distances.mean() > 20
 
 
-def test_products_stand_on_nothing(batcher):
-    pictures = np.stack(generate(batcher, range(16)))
+def test_products_stand_on_nothing(generate):
+    pictures = np.stack(generate(range(16)))
 
     assert (pictures[:, [0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()
     assert (pictures[..., 3] == 255).mean() > 0.15
