@@ -175,7 +175,7 @@ Batch = list[tuple[Job, int]]
 
 
 def deliver(outcomes: list[tuple[Job, Outcome]]) -> None:
-    """Settle jobs, each once, from any thread; together, since waking the event loop costs more than a small picture."""
+    """Settle jobs, each once, from any thread; together, since waking the event loop costs as much as a picture."""
     for loop in {job.loop for job, _ in outcomes}:
         own = [(job, outcome) for job, outcome in outcomes if job.loop is loop]
         for job, _ in own:
@@ -379,14 +379,13 @@ class Batcher:
             self._wakes[worker].acquire()
 
     def _gather(self) -> Batch:
-        """The next batch: the rows whose turn it is, shared out evenly among the workers that are free."""
+        """The next batch: the rows whose turn it is, shared out evenly among the workers."""
         batch: Batch = []
         job = self._next(None)
         if job is None:
             return batch
         kind = job.kind
-        free = sum(not hand for hand in self._hands)
-        size = min(kind.limit, -(-kind.waiting // free))
+        size = min(kind.limit, -(-kind.waiting // len(self._hands)))
         while job is not None and len(batch) < size:
             now = time.monotonic()
             job.started = job.started or now

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import model_commands
+from app import model_commands, tune
 from app.repository import RepositoryError, read_models
 from app.settings import Settings, share_metrics, unknown_settings
 from app.supervisor import Supervisor, bound
@@ -25,6 +25,7 @@ def main() -> None:
     serving = commands.add_parser("serve", help="serve the models over HTTP")
     serving.add_argument("--workers", type=int, metavar="N", help="processes (VITRINE_WORKERS, default 1)")
     model_commands.add_parsers(commands)
+    tune.add_parser(commands)
     arguments = parser.parse_args()
     given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}
     try:
@@ -38,7 +39,7 @@ def main() -> None:
     if arguments.command == "models":
         sys.exit(model_commands.run(arguments, settings.models_dir))
     try:
-        sys.exit(serve(settings))
+        sys.exit(tune.run(arguments, settings) if arguments.command == "tune" else serve(settings))
     except (RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
 

@@ -217,6 +217,12 @@ def _saved_outside(image: Image.Image, kind: str, **options: object) -> bytes:
         return file.read()
 
 
+def warm_up() -> None:
+    """Load what Pillow loads at the first picture of each format, which takes as long as many pictures."""
+    for image_format in ImageFormat:
+        decode(encode(np.zeros((1, 1, 3), np.uint8), image_format, 90, b""), ImageLimits(1))
+
+
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     """(H, W), (H, W, 3) or straight RGBA (H, W, 4) uint8 -> the same at another size, Lanczos."""
     if pixels.shape[1] == width and pixels.shape[0] == height:

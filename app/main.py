@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ def create_app(service: Service) -> Gate:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.start)
+        gc.collect()
+        gc.freeze()  # models and modules stay for good: no need to look through them again and again
         fresh = asyncio.create_task(keep_fresh())
         yield
         fresh.cancel()

@@ -45,7 +45,7 @@ M = TypeVar("M", Counter, Histogram)
 
 
 class Metrics:
-    """All metrics of one application, in a registry of its own; with `folder`, added up over the processes that share it.
+    """All metrics of one application, in a registry of its own; with `folder`, added up over processes that share it.
 
     For the latter PROMETHEUS_MULTIPROC_DIR must have been set to `folder` before this module was imported.
     """

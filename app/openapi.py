@@ -75,7 +75,7 @@ def pictures(*statuses: int) -> Responses:
     return good | unchanged | problems(400, 404, 406, 408, 413, *statuses, 422, 500, 503, 504)
 
 
-def inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+def inlined(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401  # JSON
     """A JSON schema with every reference replaced by what it refers to."""
     if isinstance(schema, list):
         return [inlined(one, definitions) for one in schema]

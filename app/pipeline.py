@@ -56,21 +56,18 @@ class Products:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that decides about an answer's bytes, and the day (UTC, ISO 8601) that its label names."""
+    """All that decides about an answer's bytes, the day (UTC, ISO 8601) that its label names, a strong entity tag."""
 
     basis: str
     day: str
+    etag: str
 
     @classmethod
     def of(cls, *parts: object) -> Identity:
         """From the request's parts, this version of the service, and today."""
         day = datetime.now(UTC).date().isoformat()
-        return cls(" ".join(str(part) for part in (*parts, __version__, day)), day)
-
-    @property
-    def etag(self) -> str:
-        """A strong entity tag."""
-        return f'"{hashlib.sha256(self.basis.encode()).hexdigest()[:32]}"'
+        basis = " ".join(str(part) for part in (*parts, __version__, day))
+        return cls(basis, day, f'"{hashlib.sha256(basis.encode()).hexdigest()[:32]}"')
 
     def mark(self, model: Loaded, source: str, index: int = 0, credits: Credits = NO_CREDITS) -> bytes:
         """The XMP of picture `index` of the answer; `source` as in `xmp_packet`."""

@@ -40,7 +40,8 @@ def raise_file_limit() -> None:
 def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path | None) -> int:
     """Serve on a bound socket until SIGTERM, or until the pipe `parent` closes because the supervisor is gone.
 
-    Metrics are shared through `folder`, if there is one. Gives the exit code: 0 when all accepted requests were answered.
+    Metrics are shared through `folder`, if there is one. Gives the exit code: 0 when all accepted requests were
+    answered.
     """
     raise_file_limit()
     service = Service(settings, Metrics(folder))

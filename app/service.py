@@ -16,7 +16,7 @@ from app.admission import Admission, Ticket
 from app.batching import Batcher, Work
 from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
 from app.gpus import gpu_memory, load_nvml
-from app.images import ImageLimits, Pixels
+from app.images import ImageLimits, Pixels, warm_up
 from app.metrics import Metrics
 from app.repository import RepositoryError
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
@@ -55,7 +55,7 @@ class Service:
         )
         self.admission = Admission(settings, self._batcher)
         options = SessionOptions(spin_us=settings.spin_us, arena=settings.arena, tensorrt=settings.tensorrt)
-        engine = partial(Engine, cores=settings.threads, gpus=gpus, options=options)
+        engine = partial(Engine, cores=settings.lone_threads, gpus=gpus, options=options)
         batch_s = 10.0 if gpus else settings.batch_s
         self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)
         self.catalogue = Catalogue({})
@@ -67,6 +67,7 @@ class Service:
         Raises:
             RepositoryError: a model cannot be served.
         """
+        warm_up()
         self._show(self._loader.first())
 
     def reload(self) -> None:

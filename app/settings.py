@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TUNED: Final = "vitrine.env"
+"""What `vitrine tune` writes, and the settings read from the working directory; the environment wins."""
 
 
 def cores() -> int:
@@ -18,7 +21,7 @@ def cores() -> int:
 class Settings(BaseSettings):
     """What an operator may choose. Each field is read from VITRINE_<NAME>; its docstring is its manual."""
 
-    model_config = SettingsConfigDict(env_prefix="VITRINE_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(env_prefix="VITRINE_", env_file=TUNED, frozen=True, use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -38,6 +41,8 @@ class Settings(BaseSettings):
     """Most rows (pictures or tiles) in one batch."""
     batch_s: float = Field(0.03, gt=0, le=10)
     """On CPU, most seconds of one batch, by the measured speed: what an urgent request may have to wait for."""
+    lone_threads: int = Field(default_factory=cores, ge=1, le=256)
+    """Threads of the inference of a request that is alone, on CPU."""
     spin_us: int = Field(50, ge=0, le=10_000)
     """How long, in microseconds, the threads of a lone request's inference wait in a loop before they sleep."""
     arena: bool = True
