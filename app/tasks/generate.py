@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
 Z_SIZE = 64
 SEEDS = 2**63
+ZEROS = np.zeros(4, np.uint64)
+
+
+class Bits(threading.local):
+    """A generator for each thread: a new one would ask the system for entropy that it does not need."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox()
+
+    def raw(self, seed: int, stream: int, count: int) -> NDArray[np.uint64]:
+        """(count,) uint64: the first outputs of `np.random.Philox(key=[seed, stream])`."""
+        state = {"counter": ZEROS, "key": np.array([seed, stream], np.uint64)}
+        rest = {"buffer": ZEROS, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+        self.philox.state = {"bit_generator": "Philox", "state": state, **rest}
+        return self.philox.random_raw(count)
+
+
+BITS = Bits()
 
 
 def uniform(seed: int, stream: int, count: int) -> NDArray[np.float64]:
     """(count,) float64 in (0, 1] from Philox4x64 (Salmon et al. 2011), keyed by the seed and a stream number."""
-    raw = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(count)
+    raw = BITS.raw(seed, stream, count)
     return ((raw >> np.uint64(11)).astype(np.float64) + 1) / 2.0**53
 
 

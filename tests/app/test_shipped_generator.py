@@ -13,7 +13,7 @@ from app.pipeline import Products
 from app.repository import RepositoryError, read_model, read_models
 from app.schemas import GenerateRequest
 from app.sessions import Engine
-from app.tasks.generate import latent, mixed
+from app.tasks.generate import latent, mixed, uniform
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -59,6 +59,13 @@ def test_products_stand_on_nothing(generate):
 
     assert (pictures[:, [0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()
     assert (pictures[..., 3] == 255).mean() > 0.15
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**63 - 1])
+def test_latents_come_from_philox_as_numpy_has_it(seed):
+    for stream, count in ((0, 128), (1, 1), (0, 5)):
+        raw = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(count)
+        assert (uniform(seed, stream, count) == ((raw >> np.uint64(11)).astype(float) + 1) / 2.0**53).all()
 
 
 def test_mixing_moves_from_one_latent_to_the_other():
