@@ -29,7 +29,7 @@ Row = Mapping[str, NDArray[Any] | np.generic]
 T = TypeVar("T")
 log = logging.getLogger("vitrine.worker")
 
-MARGIN: Final = 1.1
+MARGIN: Final = 1.25
 """Estimated waits are taken this much longer, since an answer in time also has to be sent."""
 PACE_MEMORY: Final = 0.95
 """What is left of a measured batch's weight after the next one."""

@@ -32,7 +32,7 @@ def request_id(scope: Scope) -> str:
 
 def problem(scope: Scope, service: Service, error: AppError) -> Response:
     """An error as RFC 9457 has it, counted."""
-    service.metrics.refusals.labels(error.code).inc()
+    service.metrics.refused(error.code)
     body: dict[str, Any] = {
         "type": f"urn:vitrine:problem:{error.code}",
         "title": error.title,

@@ -135,6 +135,10 @@ class Metrics:
         self._once(self.requests, route, str(status)).inc()
         self._once(self.request_seconds, route).observe(seconds)
 
+    def refused(self, code: str) -> None:
+        """Count a problem by its code."""
+        self._once(self.refusals, code).inc()
+
     def answered(self, route: str, images: int, seconds: dict[str, float]) -> None:
         """Count pictures and the time of each of their stages."""
         self._once(self.images, route).inc(images)

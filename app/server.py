@@ -10,8 +10,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.main import create_app
 from app.metrics import Metrics
@@ -31,6 +33,41 @@ class Server(uvicorn.Server):
         yield
 
 
+class Coalescing:
+    """A transport that writes once what was written to it within one turn of the event loop.
+
+    Uvicorn writes the head and the body of an answer separately, and for a small picture a system call is dear.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def _flush(self) -> None:
+        if self._parts:
+            data, self._parts = b"".join(self._parts), []
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+
+class Protocol(HttpToolsProtocol):
+    """Uvicorn's, on such a transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(Coalescing(transport, self.loop))  # type: ignore[arg-type]
+
+
 def raise_file_limit() -> None:
     """A descriptor each connection: as many as this process may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -47,6 +84,7 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
     service = Service(settings, Metrics(folder))
     config = uvicorn.Config(
         create_app(service),
+        http=Protocol,
         server_header=False,
         access_log=settings.access_log,
         log_level=settings.log_level,

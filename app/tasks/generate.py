@@ -20,9 +20,14 @@ class Bits(threading.local):
 
     def raw(self, seed: int, stream: int, count: int) -> NDArray[np.uint64]:
         """(count,) uint64: the first outputs of `np.random.Philox(key=[seed, stream])`."""
-        state = {"counter": ZEROS, "key": np.array([seed, stream], np.uint64)}
-        rest = {"buffer": ZEROS, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
-        self.philox.state = {"bit_generator": "Philox", "state": state, **rest}
+        self.philox.state = {
+            "bit_generator": "Philox",
+            "state": {"counter": ZEROS, "key": np.array([seed, stream], np.uint64)},
+            "buffer": ZEROS,
+            "buffer_pos": len(ZEROS),  # nothing left over from before
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
         return self.philox.random_raw(count)
 
 
