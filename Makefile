@@ -3,14 +3,17 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help serve training test clean
+.PHONY: help serve training test bench soak clean
 help:  ## what can be made
 	@echo "make serve     install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
 	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
 	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
-	@echo "make clean     remove $(VENV)"
+	@echo "make bench     compare with the raw limit and other servers, 25 minutes on an idle machine; needs wrk (Debian's)"
+	@echo "make soak      20 minutes of mixed and hostile traffic; both install into $(BENCH), write bench/results"
+	@echo "make clean     remove $(VENV) and $(BENCH)"
 
 $(VENV)/created:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
@@ -45,5 +48,20 @@ test: $(VENV)/test-installed  ## lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+# The peers want other versions of some packages than we do, so they get their own constraints.
+$(BENCH)/installed: pyproject.toml bench/constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(BENCH)
+	@echo "installing the service and its peers into $(BENCH)"
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c bench/constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: $(BENCH)/installed  ## speed, compared
+	@command -v wrk >/dev/null || { echo "the load generator wrk is missing: apt-get install wrk"; exit 1; }
+	$(BENCH)/bin/python -m bench
+
+soak: $(BENCH)/installed  ## does anything grow?
+	$(BENCH)/bin/python -m bench.soak
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCH)

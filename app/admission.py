@@ -99,24 +99,25 @@ class Admission:
         self.idle.clear()
         return ticket
 
-    def queued(self, ticket: Ticket, seconds: float) -> None:
-        """A request's work comes to the queue now, which counts it from here on."""
+    def spend(self, ticket: Ticket, seconds: float) -> None:
+        """A part of a request's work is done, or comes to the queue, which counts it from here on."""
         ticket.spent += seconds
-        self._forget(ticket)
+        self._forget(ticket, seconds)
 
-    def _forget(self, ticket: Ticket) -> None:
-        if ticket.promised:
-            rest = self._promised[ticket.client] - ticket.promised
-            ticket.promised = 0.0
+    def _forget(self, ticket: Ticket, seconds: float) -> None:
+        seconds = min(seconds, ticket.promised)
+        if seconds:
+            ticket.promised -= seconds
+            rest = self._promised[ticket.client] - seconds
             if rest > 1e-9:
                 self._promised[ticket.client] = rest
             else:
                 del self._promised[ticket.client]
 
-    def leave(self, ticket: Ticket, path: str) -> None:
-        """A request is over, however it ended."""
-        self._forget(ticket)
-        if ticket.spent:
+    def leave(self, ticket: Ticket, path: str, answered: bool) -> None:
+        """A request is over; what those cost that were `answered` is what the next ones are expected to cost."""
+        self._forget(ticket, ticket.promised)
+        if answered and ticket.spent:
             old = self._costs.get(path, ticket.spent)
             self._costs[path] = COST_MEMORY * old + (1 - COST_MEMORY) * ticket.spent
         self.held_bytes -= ticket.held_bytes

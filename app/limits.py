@@ -116,11 +116,13 @@ class Gate:
         admission = self._service.admission
         try:
             ticket = admission.enter(scope)
-            scope["vitrine.ticket"] = ticket
+            scope["vitrine.ticket"], answered = ticket, False
             try:
-                return await endpoint(Request(scope, Body(receive, admission, ticket)))
+                response = await endpoint(Request(scope, Body(receive, admission, ticket)))
+                answered = True
+                return response
             finally:
-                admission.leave(ticket, scope["path"])
+                admission.leave(ticket, scope["path"], answered)
         except AppError as error:
             return problem(scope, self._service, error)
         except ClientDisconnect:

@@ -111,7 +111,7 @@ class Service:
 
     async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
         """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
-        self.admission.queued(call.ticket, work.rows * model.line.seconds_per_row)
+        self.admission.spend(call.ticket, work.rows * model.line.seconds_per_row)
         done = await self._batcher.submit(model.line, work, call.ticket.deadline, finish, call.ticket.client)
         call.add("queue", done.queue)
         call.add("infer", done.infer)
@@ -120,8 +120,14 @@ class Service:
 
     async def timed(self, stage: str, call: Call, function: Callable[..., T], *args: object) -> T:
         """Run a function in one of the codec threads."""
+
+        def run() -> tuple[T, float]:
+            begun = time.monotonic()
+            return function(*args), time.monotonic() - begun
+
         begun = time.monotonic()
-        result = await asyncio.get_running_loop().run_in_executor(self._codecs, function, *args)
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self._codecs, run)
+        self.admission.spend(call.ticket, seconds)
         call.add(stage, time.monotonic() - begun)
         return result
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -12,16 +14,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bench import raw, report
+from bench import estimate, raw, report
 from bench.compare import Result, better, measure
 from bench.facts import machine
-from bench.plot import draw
 from bench.raw import Limit
-from bench.servers import peers, vitrine
+from bench.servers import peers, stop_on_sigterm, vitrine
 from bench.verdict import Verdict, verdicts
 from bench.work import FORMATS, ROOT, TASKS
 
 T = TypeVar("T")
+Limits = dict[str, dict[str, Limit]]
 OURS: Final = "Vitrine"
 PEERS: Final = ("FastAPI", "LitServe", "BentoML", "mosec")
 log = logging.getLogger("bench")
@@ -33,67 +35,104 @@ def apart(function: Callable[..., T], *args: object) -> T:
         return process.submit(function, *args).result()
 
 
+def ours(task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Result:
+    """This service, with the raw limit measured again before and after the closed loops of every format."""
+
+    def around(image_format: str) -> None:
+        limit = limits[image_format]
+        now = apart(raw.moment, task, image_format, limit, raw.QUICK if quick else 1.0)
+        limit.best.again.append(now.best)
+        limit.own_tiles.again.append(now.own_tiles)
+        limit.one_item.again.append(now.one_item)
+
+    return measure(vitrine(), task, log_file, quick, around)
+
+
+def peer(name: str, task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Result:
+    """The best variant of another server."""
+    # The peers get the tiling that the search found best: what is compared is the serving.
+    setup = limits["webp"].best.setup
+    variants = peers(task, setup.tile, setup.batch if task == "enhance" else 0)[name]
+    chosen = better(variants, task, log_file, quick)
+    clock = math.nan if quick else apart(raw.throughput, task, setup, "webp", raw.FINAL_S[task])
+    result = measure(chosen, task, log_file, quick, lambda _: None)
+    result.clock = clock
+    return result
+
+
 def compare(
     task: str, limits: dict[str, Limit], names: list[str], out: Path, quick: bool
 ) -> tuple[list[Result], list[str]]:
     """Every server with one task. One that fails is reported, and the others go on."""
-    # The peers get the tiling that the search found best: what is compared is the serving.
-    setup = limits["webp"].setup
-    known = {OURS: [vitrine()], **peers(task, setup.tile, setup.batch if task == "enhance" else 0)}
     results, failures = [], []
     for name in names:
-        output = out / f"{name.lower()}.log"
+        log_file = out / f"{name.lower()}.log"
         try:
-            chosen = better(known[name], task, output, quick)
-            log.info("%s: %s %s", task, name, chosen.variant)
-            results.append(measure(chosen, task, output, quick))
-            for run in results[-1].runs:
-                log.info("  %s", run)
+            one = ours(task, limits, log_file, quick) if name == OURS else peer(name, task, limits, log_file, quick)
         except Exception as error:
             log.exception("%s failed with %s", name, task)
             failures.append(f"{name}, {task}: {error}")
+            continue
+        results.append(one)
+        log.info("%s: %s %s", task, name, one.variant)
+        for run in one.runs:
+            log.info("  %s", run)
     return results, failures
 
 
-def judged(limits: dict[str, dict[str, Limit]], results: dict[str, list[Result]]) -> list[Verdict]:
+def judged(limits: Limits, results: dict[str, list[Result]]) -> list[Verdict]:
     found = []
     for task, all_of in results.items():
-        ours = [result for result in all_of if result.server == OURS]
+        mine = [result for result in all_of if result.server == OURS]
         others = [result for result in all_of if result.server != OURS]
-        for name in FORMATS if ours else ():
-            found += verdicts(task, name, limits[task][name], ours[0], others)
+        for name in FORMATS if mine else ():
+            found += verdicts(task, name, limits[task][name], mine[0], others)
     return found
 
 
-def main() -> None:
-    """Measure, then write README.md, results.json and bench.png."""
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke test of two minutes; its numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test of two or three minutes; its numbers mean little"
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--servers", nargs="+", choices=(OURS, *PEERS), default=[OURS, *PEERS])
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("the load generator wrk is missing: apt-get install wrk")
+    return options
+
+
+def main() -> None:
+    """Measure, then write README.md, results.json and bench.png."""
+    options = arguments()
+    stop_on_sigterm()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options.out.mkdir(parents=True, exist_ok=True)
-    share = raw.QUICK if options.quick else 1.0
-    limits, results, failures = {}, {}, []
+    names = [name for name in (OURS, *PEERS) if name in options.servers]  # ours first, next to the search
+    minutes = estimate.seconds(options.tasks, names, OURS, options.quick) / 60
+    log.info("about %.0f minutes on two cores; nothing else should run meanwhile", minutes)
+    limits: Limits = {}
+    results: dict[str, list[Result]] = {}
+    failures: list[str] = []
     for task in options.tasks:
         log.info("%s: the raw limit", task)
-        limits[task] = apart(raw.limits, task, share)
-        log.info("%s", limits[task])
-        results[task], failed = compare(task, limits[task], options.servers, options.out, options.quick)
+        limits[task] = apart(raw.limits, task, raw.QUICK if options.quick else 1.0)
+        for name, limit in limits[task].items():
+            log.info("  %s: %.4g items/s with %s", name, limit.best.searched, limit.best.setup)
+        results[task], failed = compare(task, limits[task], names, options.out, options.quick)
         failures += failed
-        for name, rate in zip(FORMATS, apart(raw.again, task, limits[task], share), strict=True):
-            limits[task][name].again.append(rate)
-    write(options.out, limits, results, failures)
+    write(options.out, limits, results, failures, options.quick)
 
 
-def write(
-    out: Path, limits: dict[str, dict[str, Limit]], results: dict[str, list[Result]], failures: list[str]
-) -> None:
+def write(out: Path, limits: Limits, results: dict[str, list[Result]], failures: list[str], quick: bool) -> None:
     """All three files."""
+    from bench.plot import draw  # only here, since every process that is started imports this module
+
     facts, found = machine(), judged(limits, results)
     everything: dict[str, Any] = {
+        "quick": quick,
         "machine": facts,
         "limits": {task: {name: asdict(limit) for name, limit in by.items()} for task, by in limits.items()},
         "results": {task: [asdict(result) for result in all_of] for task, all_of in results.items()},
@@ -101,7 +140,7 @@ def write(
         "failures": failures,
     }
     (out / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
-    (out / "README.md").write_text(report.markdown(facts, limits, results, found, failures))
+    (out / "README.md").write_text(report.markdown(facts, limits, results, found, failures, quick))
     draw(limits, results, out / "bench.png")
 
 

@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench import requests
 from bench.arrivals import Summary, alone, arrivals, callers
 from bench.check import check
-from bench.processes import Usage
+from bench.processes import OtherLoad, Usage
 from bench.servers import Running, Server, serving
 from bench.work import FORMATS
 from bench.wrk import wrk
 
 CONCURRENCY: Final = (1, 8, 32, 64)
 CLOSED_S: Final = 3
-# Photos take half a second each, so they are counted instead of timed, and JPEG, which differs in its encoder
-# only, is measured where the verdict needs it.
-CLOSED_PHOTOS: Final = {"webp": {1: 8, 8: 24, 32: 32, 64: 64}, "jpeg": {1: 8, 8: 24}}
-SHARES: Final = (0.5, 0.8)
-OPEN_S: Final = {"generate": {0.5: 5.0, 0.8: 10.0}, "enhance": {0.5: 15.0, 0.8: 25.0}}
+# Photos take half a second each, so they are counted instead of timed. The first answers find no queue and count for
+# the throughput alone, which needs more than one round of the callers. JPEG differs in its encoder only, and gets less.
+CLOSED_PHOTOS: Final = {"webp": {1: 6, 8: 20, 32: 48, 64: 72}, "jpeg": {1: 6, 8: 16}}
+SHARES: Final = {"webp": (0.5, 0.8), "jpeg": (0.8,)}
+OPEN_S: Final = {"generate": {0.5: 5.0, 0.8: 8.0}, "enhance": {0.5: 8.0, 0.8: 20.0}}
 PROBE_S: Final = 2
-PROBE_PHOTOS: Final = 8
+PROBE_PHOTOS: Final = 12
 QUICK_PHOTOS: Final = {"webp": {1: 1, 4: 4}, "jpeg": {1: 1}}
+QUICK_OPEN: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run. `load` is the number of callers, or arrivals a second at `share` of the peak; times in ms."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a load generator saw. `load` is the number of callers, or arrivals a second at `share` of the peak.
 
-    task: str
-    format: str
+    Times in ms, behind which are `count` of the good answers; `client_cpu` in cores.
+    """
+
     load: float
-    share: float | None
+    share: float | None = None
     per_second: float
     p50: float
     p95: float
     p99: float
     count: int
+    answers: int
     errors: int
     client_cpu: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Figures):
+    """One run: `server_ms` is the server's CPU time for one answer, `others` the cores that everything else took."""
+
+    task: str
+    format: str
+    server_ms: float
+    others: float
+
+
 @dataclass(slots=True)
 class Result:
-    """One server with one task."""
+    """One server with one task; `clock` is the raw limit's setting, measured shortly before, in items a second."""
 
     server: str
     variant: str
     started_s: float
+    clock: float = math.nan
     runs: list[Measured] = field(default_factory=list)
     usage: list[Usage] = field(default_factory=list)
 
@@ -64,24 +80,58 @@ class Result:
         return runs[0] if runs else None
 
 
-def measured(task: str, image_format: str, load: float, share: float | None, summary: Summary) -> Measured:
+def figures(summary: Summary, load: float, share: float | None = None) -> Figures:
     seen = summary.latency
-    times = (seen.p50, seen.p95, seen.p99) if seen else (float("nan"),) * 3
-    count = seen.count if seen else 0
-    return Measured(
-        task, image_format, load, share, summary.ok_per_second, *times, count, summary.errors, summary.cpu_share
+    p50, p95, p99 = (seen.p50, seen.p95, seen.p99) if seen else (math.nan,) * 3
+    return Figures(
+        load=load,
+        share=share,
+        per_second=summary.ok_per_second,
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        count=seen.count if seen else 0,
+        answers=summary.statuses.get(200, 0),
+        errors=summary.errors,
+        client_cpu=summary.cpu_share,
     )
 
 
-def closed(running: Running, server: Server, task: str, image_format: str, load: int, quick: bool) -> Measured:
+def skipped(load: int, count: int) -> int:
+    """How many of the first answers found no queue; none when the callers have only one round."""
+    return load if 1 < load < count else 0
+
+
+def photos(running: Running, server: Server, image_format: str, load: int, count: int) -> Figures:
+    payloads = requests.payloads("enhance", image_format, envelope=server.envelope)
+    return figures(alone(callers, running.port, payloads, load, count, skipped(load, count)), load)
+
+
+def closed(running: Running, server: Server, task: str, image_format: str, load: int, quick: bool) -> Figures:
     """So many callers, each with one request at a time."""
-    if task == "generate":
-        r = wrk(running.port, task, image_format, server.envelope, load, 1 if quick else CLOSED_S)
-        count = r.requests - r.errors
-        return Measured(task, image_format, load, None, r.per_second, r.p50, r.p95, r.p99, count, r.errors, r.cpu_share)
-    count = (QUICK_PHOTOS if quick else CLOSED_PHOTOS)[image_format][load]
+    if task == "enhance":
+        count = (QUICK_PHOTOS if quick else CLOSED_PHOTOS)[image_format][load]
+        return photos(running, server, image_format, load, count)
+    r = wrk(running.port, task, image_format, server.envelope, load, 1 if quick else CLOSED_S)
+    return Figures(
+        load=load,
+        per_second=r.per_second,
+        p50=r.p50,
+        p95=r.p95,
+        p99=r.p99,
+        count=r.answers,
+        answers=r.answers,
+        errors=r.errors,
+        client_cpu=r.cpu_share,
+    )
+
+
+def opened(
+    running: Running, server: Server, task: str, image_format: str, share: float, peak: float, seconds: float
+) -> Figures:
+    """Constant arrivals."""
     payloads = requests.payloads(task, image_format, envelope=server.envelope)
-    return measured(task, image_format, load, None, alone(callers, running.port, payloads, load, count))
+    return figures(alone(arrivals, running.port, payloads, share * peak, seconds), share * peak, share)
 
 
 def loads(task: str, image_format: str, quick: bool) -> Iterable[int]:
@@ -90,8 +140,8 @@ def loads(task: str, image_format: str, quick: bool) -> Iterable[int]:
     return (1, 32) if quick else CONCURRENCY
 
 
-def shares(task: str, image_format: str, quick: bool) -> Iterable[float]:
-    return SHARES[-1:] if quick or (task, image_format) == ("enhance", "jpeg") else SHARES
+def shares(image_format: str, quick: bool) -> Iterable[float]:
+    return SHARES[image_format][-1:] if quick else SHARES[image_format]
 
 
 def warm(running: Running, server: Server, task: str) -> None:
@@ -104,22 +154,34 @@ def warm(running: Running, server: Server, task: str) -> None:
         raise RuntimeError(f"{server.name} answers {summary.statuses} to the first {task} requests")
 
 
-def measure(server: Server, task: str, log: Path, quick: bool) -> Result:
-    """All runs of one server with one task, on a fresh process."""
+def observed(running: Running, result: Result, task: str, image_format: str, run: Callable[[], Figures]) -> Measured:
+    """A run, with what it cost the server and what else the machine did meanwhile."""
+    others, before = OtherLoad(), running.usage()
+    seen, cores = run(), others.cores()
+    after = running.usage()
+    result.usage.append(after)
+    server_ms = 1000 * (after.cpu_s - before.cpu_s) / max(1, seen.answers)
+    return Measured(**asdict(seen), task=task, format=image_format, server_ms=server_ms, others=cores)
+
+
+def measure(server: Server, task: str, log: Path, quick: bool, around: Callable[[str], None]) -> Result:
+    """All runs of one server with one task, on a fresh process.
+
+    `around` is called with the format before and after its closed loops; the server is idle then.
+    """
     with serving(server, log) as running:
         result = Result(server.name, server.variant, running.started_s, usage=[running.usage()])
         warm(running, server, task)
         for image_format in FORMATS:
+            around(image_format)
             for load in loads(task, image_format, quick):
-                result.runs.append(closed(running, server, task, image_format, load, quick))
-                result.usage.append(running.usage())
-            for share in shares(task, image_format, quick):
-                rate = share * result.peak(image_format)
-                seconds = OPEN_S[task][share] / (10 if quick else 1)
-                payloads = requests.payloads(task, image_format, envelope=server.envelope)
-                summary = alone(arrivals, running.port, payloads, rate, seconds)
-                result.runs.append(measured(task, image_format, rate, share, summary))
-                result.usage.append(running.usage())
+                run = partial(closed, running, server, task, image_format, load, quick)
+                result.runs.append(observed(running, result, task, image_format, run))
+            around(image_format)
+            for share in shares(image_format, quick):
+                seconds = OPEN_S[task][share] * (QUICK_OPEN if quick else 1)
+                run = partial(opened, running, server, task, image_format, share, result.peak(image_format), seconds)
+                result.runs.append(observed(running, result, task, image_format, run))
     return result
 
 
@@ -135,5 +197,4 @@ def probe(server: Server, task: str, log: Path) -> float:
         warm(running, server, task)
         if task == "generate":
             return wrk(running.port, task, "webp", server.envelope, 32, PROBE_S).per_second
-        payloads = requests.payloads(task, "webp", envelope=server.envelope)
-        return alone(callers, running.port, payloads, PROBE_PHOTOS, PROBE_PHOTOS).ok_per_second
+        return photos(running, server, "webp", PROBE_PHOTOS, PROBE_PHOTOS).per_second

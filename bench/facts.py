@@ -21,11 +21,13 @@ def machine() -> dict[str, str]:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()  # noqa: S607
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)  # noqa: S607
     facts = {
         "processor": cpu[1] if cpu else platform.processor(),
-        "cores": str(os.cpu_count()),
+        "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{int(memory[1]) / 1e6:.1f} GB" if memory else "unknown",
         "system": f"{platform.system()} {platform.release()}",
+        "commit": commit.stdout.strip() or "unknown",
         "Python": platform.python_version(),
         "wrk": wrk[1] if len(wrk) > 1 else "unknown",
     }

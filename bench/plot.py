@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib import pyplot
@@ -11,38 +13,52 @@ from matplotlib.axes import Axes
 
 from bench.compare import Result
 from bench.raw import Limit
+from bench.report import number
 from bench.work import FORMATS
 
-COLOURS = {"webp": "#35618f", "jpeg": "#d98c3f"}
+COLOURS: Final = {"webp": "#35618f", "jpeg": "#d98c3f"}
+NAMES: Final = {"webp": "WebP", "jpeg": "JPEG"}
+WIDTH: Final = 0.38
 
 
 def bars(axes: Axes, results: Sequence[Result], value: Callable[[Result, str], float]) -> None:
     for at, name in enumerate(FORMATS):
+        heights = [value(result, name) for result in results]
         places = [index + 0.4 * at - 0.2 for index in range(len(results))]
-        drawn = axes.bar(places, [value(result, name) for result in results], 0.38, color=COLOURS[name], label=name)
-        axes.bar_label(drawn, fmt="%.3g", fontsize=7)
-    axes.set_xticks(range(len(results)), [result.server for result in results])
+        drawn = axes.bar(places, heights, WIDTH, color=COLOURS[name], label=NAMES[name])
+        axes.bar_label(drawn, [number(height) for height in heights], fontsize=9, padding=2)
+    axes.set_xticks(range(len(results)), [result.server for result in results], fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def lines(axes: Axes, what: str, heights: dict[str, float]) -> None:
+    for name in FORMATS:
+        label = f"{what}, {NAMES[name]}: {number(heights[name])}"
+        axes.axhline(heights[name], color=COLOURS[name], linestyle="--", linewidth=1.3, label=label)
 
 
 def late(result: Result, name: str) -> float:
     run = result.run(name, share=0.8)
-    return run.p99 if run else float("nan")
+    return run.p99 if run else math.nan
 
 
 def draw(limits: dict[str, dict[str, Limit]], results: dict[str, list[Result]], path: Path) -> None:
     """Peaks with the raw limit as a line, and p99 at 80 % with the time of one item."""
     mpl.use("Agg")
-    figure, grid = pyplot.subplots(len(results), 2, figsize=(11, 3.4 * len(results)), squeeze=False)
-    for row, (task, all_of) in zip(grid, results.items(), strict=True):
-        bars(row[0], all_of, lambda result, name: result.peak(name))
-        bars(row[1], all_of, late)
-        for name in FORMATS:
-            row[0].axhline(limits[task][name].mean, color=COLOURS[name], linestyle="--", linewidth=1)
-            row[1].axhline(limits[task][name].one_item_ms, color=COLOURS[name], linestyle="--", linewidth=1)
-        row[0].set_title(f"{task}: highest answers/s; dashed: raw limit", fontsize=9)
-        row[1].set_title(f"{task}: p99 at 80 % of the peak, ms; dashed: one item in-process", fontsize=9)
-    grid[0][0].legend(frameon=False, fontsize=8)
+    figure, grid = pyplot.subplots(len(results), 2, figsize=(13, 4.8 * len(results)), squeeze=False)
+    for (left, right), (task, all_of) in zip(grid, results.items(), strict=True):
+        bars(left, all_of, lambda result, name: result.peak(name))
+        lines(left, "raw limit", {name: limits[task][name].best.mean for name in FORMATS})
+        left.set_title(f"/{task}: highest throughput (more is better)", fontsize=11)
+        left.set_ylabel("answers per second")
+        bars(right, all_of, late)
+        lines(right, "one item in-process", {name: limits[task][name].one_item.mean for name in FORMATS})
+        right.set_title(f"/{task}: p99 latency at 80 % of the own peak (less is better)", fontsize=11)
+        right.set_ylabel("milliseconds, logarithmic")
+        right.set_yscale("log")
+        for axes in (left, right):
+            axes.margins(y=0.1)
+            axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

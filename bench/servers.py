@@ -47,6 +47,11 @@ class Running:
         return usage(tree(self.pid))
 
 
+def stop_on_sigterm() -> None:
+    """Have SIGTERM end this program as an exception does, so that the server is stopped too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -110,12 +115,13 @@ def peers(task: str, tile: int, rows: int) -> dict[str, list[Server]]:
 
     `rows` are those of one run of the enhancer, `tile` is its tile as in `Worker`.
     """
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     shared = (1, 0, 16, f"1 process, ONNX Runtime's default threads ({cores})")
     pooled = (1, 1, 16, "1 process, 1 thread a request")
     single = (cores, 1, 16, f"{cores} processes, 1 thread each")
-    # A batch of photos has no gain but the wait for the slowest. (BentoML's smallest batch is 2.)
-    unbatched = [(cores, 1, 1, f"{cores} processes, 1 thread each, photos one by one")] if task == "enhance" else []
+    # A photo's tiles keep a core busy, so a batch of photos gains nothing but the wait for the slowest, and of two
+    # processes one takes what both could share: one by one is the better setting. (BentoML's smallest batch is 2.)
+    unbatched = (cores, 1, 1, f"{cores} processes, 1 thread each, photos one by one")
     common = {"BENCH_PORT": "{port}", "BENCH_TILE": str(tile), "BENCH_ROWS": str(rows)}
     python, address = (sys.executable, "-m"), ("127.0.0.1", "--port", "{port}")
     app = ("bench.peers.fastapi_plain:app", "--no-access-log", "--workers", "{workers}", "--host", *address)
@@ -150,7 +156,7 @@ def peers(task: str, tile: int, rows: int) -> dict[str, list[Server]]:
                 },
             )
             for workers, intra, photos, variant in (
-                (shared, pooled, single) if name == "FastAPI" else (shared, *unbatched, single)
+                (shared, pooled, single) if name == "FastAPI" else (shared, single if task == "generate" else unbatched)
             )
         ]
         for name, (command, ready, envelope) in commands.items()

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.caller import status
 from bench.processes import tree, usage
-from bench.servers import serving, vitrine
+from bench.servers import serving, stop_on_sigterm, vitrine
 from bench.traffic import SERVED, Case, cases
 from bench.work import ROOT
 
@@ -45,9 +45,20 @@ class Sample:
     files: int
 
 
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Growth after the warm-up and its standard error, in MB an hour."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} ± {self.error:.1f}"
+
+
 @dataclass(slots=True)
 class Result:
-    """What the soak saw. Statuses by (case, route, status); `slope` is of PSS after the warm-up."""
+    """What the soak saw. Statuses by (case, route, status)."""
 
     seconds: float
     warm_up_s: float
@@ -56,8 +67,8 @@ class Result:
     wrong: Counter[tuple[str, str, int]]
     checks: int
     failed_checks: int
-    slope_mb_per_hour: float
-    slope_error: float
+    rss: Slope
+    pss: Slope
 
     @property
     def server_errors(self) -> int:
@@ -85,19 +96,19 @@ class Tally:
                 self.wrong[key] += 1
 
 
-def line(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Slope of PSS in MB per hour and its standard error, by least squares.
+def growth(times: Sequence[float], sizes: Sequence[float]) -> Slope:
+    """From seconds and MB, by least squares; NaN when there are too few.
 
     Over the means of a dozen blocks: neighbouring samples are far from independent, and would promise too much.
     """
-    if len(samples) < 2 * BLOCKS:
-        return float("nan"), float("nan")
-    blocks = np.array_split(np.array([(sample.at / 3600, sample.pss_mb) for sample in samples]), BLOCKS)
-    x, y = np.array([block.mean(0) for block in blocks]).T
+    if len(times) < 2 * BLOCKS:
+        return Slope(float("nan"), float("nan"))
+    blocks = np.array_split(np.array([np.array(times) / 3600, sizes]), BLOCKS, axis=1)
+    x, y = np.array([block.mean(1) for block in blocks]).T
     from_mean = x - x.mean()
     slope = float(from_mean @ y / (from_mean @ from_mean))
     residuals = y - y.mean() - slope * from_mean
-    return slope, float(np.sqrt(residuals @ residuals / (BLOCKS - 2) / (from_mean @ from_mean)))
+    return Slope(slope, float(np.sqrt(residuals @ residuals / (BLOCKS - 2) / (from_mean @ from_mean))))
 
 
 def ask(host: str, port: int, case: Case) -> int:
@@ -147,8 +158,10 @@ def soak(
     time.sleep(SETTLE_S)
     checks, failed = checks + 1, failed + (ask(host, port, CHECK) not in SERVED)
     samples.append(sample(pids, time.monotonic() - begun))
-    slope, error = line([one for one in samples[:-1] if one.at >= warm_up_s])
-    return Result(seconds, warm_up_s, samples, tally.answers, tally.wrong, checks, failed, slope, error)
+    warm = [one for one in samples[:-1] if one.at >= warm_up_s]
+    times = [one.at for one in warm]
+    rss, pss = growth(times, [one.rss_mb for one in warm]), growth(times, [one.pss_mb for one in warm])
+    return Result(seconds, warm_up_s, samples, tally.answers, tally.wrong, checks, failed, rss, pss)
 
 
 def sample(pids: Sequence[int], at: float) -> Sample:
@@ -166,6 +179,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
+    stop_on_sigterm()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options.out.mkdir(parents=True, exist_ok=True)
     with serving(vitrine(), options.out / "soak.log") as running:

@@ -42,7 +42,8 @@ def markdown(result: Result, facts: dict[str, str]) -> str:
         ("checks with a good request", f"{result.checks - result.failed_checks} of {result.checks} answered"),
         ("PSS after the warm-up / highest / at the end, idle, MB", sizes(first.pss_mb, peak, last.pss_mb)),
         ("RSS after the warm-up / at the end, MB", sizes(first.rss_mb, last.rss_mb)),
-        ("slope of PSS, MB per hour", f"{result.slope_mb_per_hour:.1f} ± {result.slope_error:.1f} (standard error)"),
+        ("slope of RSS after the warm-up, MB per hour", f"{result.rss} (standard error)"),
+        ("slope of PSS after the warm-up, MB per hour", f"{result.pss} (standard error)"),
         ("threads after the warm-up / at the end", f"{first.threads} / {last.threads}"),
         ("open files after the warm-up / at the end, idle", f"{first.files} / {last.files}"),
     ]
@@ -74,17 +75,18 @@ def draw(result: Result, path: Path) -> None:
     upper.plot(minutes, [sample.rss_mb for sample in result.samples], color="#b0b0b0", label="RSS")
     upper.plot(minutes, [sample.pss_mb for sample in result.samples], color="#35618f", label="PSS")
     warm = [sample for sample in result.samples[:-1] if sample.at >= result.warm_up_s]
-    middle = sum(s.at for s in warm) / len(warm) / 3600, sum(s.pss_mb for s in warm) / len(warm)
-    ends = (warm[0].at / 3600, warm[-1].at / 3600)
-    fitted = [middle[1] + result.slope_mb_per_hour * (end - middle[0]) for end in ends]
-    label = f"{result.slope_mb_per_hour:.1f} ± {result.slope_error:.1f} MB/h"
-    upper.plot([60 * end for end in ends], fitted, "--", color="#d98c3f", label=label)
-    upper.set(ylabel="MB", ylim=(0, None))
+    for slope, name, colour in ((result.rss, "rss_mb", "#8a8a8a"), (result.pss, "pss_mb", "#d98c3f")):
+        sizes = [getattr(sample, name) for sample in warm]
+        middle_s, middle_mb = sum(sample.at for sample in warm) / len(warm), sum(sizes) / len(warm)
+        ends = (warm[0].at, warm[-1].at)
+        fitted = [middle_mb + slope.value * (end - middle_s) / 3600 for end in ends]
+        upper.plot([end / 60 for end in ends], fitted, "--", color=colour, label=f"{slope} MB/h")
+    upper.set(ylabel="MB", ylim=(0, None), title="memory of all processes; dashed: growth after the warm-up")
     lower.plot(minutes, [sample.threads for sample in result.samples], color="#35618f", label="threads")
     lower.plot(minutes, [sample.files for sample in result.samples], color="#d98c3f", label="open files")
-    lower.set(xlabel="minutes", ylim=(0, None))
+    lower.set(xlabel="minutes", ylabel="count", ylim=(0, None))
     for axes in (upper, lower):
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower right", ncols=2)
         axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -20,7 +20,7 @@ end
 function done(summary, latency)
   local e = summary.errors
   io.write(string.format(
-    '\n{"requests":%d,"seconds":%.6f,"errors":%d,"p50":%.4f,"p95":%.4f,"p99":%.4f,"max":%.4f}\n',
-    summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+    '\n{"requests":%d,"seconds":%.6f,"refused":%d,"broken":%d,"p50":%.4f,"p95":%.4f,"p99":%.4f,"max":%.4f}\n',
+    summary.requests, summary.duration / 1e6, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50) / 1000, latency:percentile(95) / 1000, latency:percentile(99) / 1000, latency.max / 1000))
 end

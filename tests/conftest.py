@@ -1,18 +1,28 @@
-"""The real server as a subprocess, for the tests that talk HTTP, and pictures to send it."""
+"""The real server as a subprocess or with faulty engines in this process, and pictures to send it."""
 
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
+
+from app.main import create_app
+from app.metrics import Metrics
+from app.service import Service
+from app.settings import Settings
+from bench.processes import tree
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,32 +33,116 @@ def free_port():
         return free.getsockname()[1]
 
 
+@dataclass(frozen=True)
+class Served:
+    """A running `vitrine serve`: the process in front, its port, and a client."""
+
+    process: subprocess.Popen
+    port: int
+    client: httpx.Client
+
+    def children(self):
+        """The serving processes."""
+        return [pid for pid in tree(self.process.pid) if pid != self.process.pid]
+
+    def stop(self, seconds=60):
+        """SIGTERM; gives the exit code."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def value(self, name, **labels):
+        """The sum of all samples of a metric that have these labels."""
+        return value(self.client.get("/metrics").text, name, **labels)
+
+
+def value(text, name, **labels):
+    """The sum of all samples of a metric in a scrape that have these labels."""
+    wanted = {f'{label}="{text}"' for label, text in labels.items()}
+    found = []
+    for line in text.splitlines():
+        series, _, number = line.rpartition(" ")
+        if series.partition("{")[0] == name and wanted <= set(series.partition("{")[2].rstrip("}").split(",")):
+            found.append(float(number))
+    assert found, f"no sample of {name} with {labels}"
+    return sum(found)
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @contextmanager
-def serving(**settings):
-    """A client of `vitrine serve` with the shipped models; `settings` without their prefix, in capitals."""
+def running(*arguments, code=0, **settings):
+    """`vitrine serve` with the shipped models; `settings` without their prefix, in capitals.
+
+    At the end, by itself or by SIGTERM, its exit code must be `code`, and no process may be left behind.
+    """
     port = free_port()
     named = {f"VITRINE_{name}": str(value) for name, value in settings.items()}
     defaults = {"VITRINE_PORT": str(port), "VITRINE_MODELS_DIR": str(ROOT / "models")}
-    command = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from app.cli import main; main()", "serve", *arguments]
     process = subprocess.Popen(command, env={**os.environ, **defaults, **named}, cwd=ROOT)  # noqa: S603, TID251
+    everyone = []
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as made:
             wait_until_ready(made, process)
-            yield made
-    finally:
+            everyone = tree(process.pid)
+            yield Served(process, port, made)
+        everyone += tree(process.pid)
         process.terminate()
-        assert process.wait(30) in (0, -15)
+        assert process.wait(60) == code
+        assert not [pid for pid in everyone if alive(pid)]
+    finally:
+        for pid in tree(process.pid) if process.poll() is None else []:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
 
 
-def wait_until_ready(client, process):
-    for _ in range(300):
-        assert process.poll() is None, "the server stopped"
+@contextmanager
+def serving(**settings):
+    """A client of `vitrine serve`."""
+    with running(**settings) as server:
+        yield server.client
+
+
+class Server(uvicorn.Server):
+    """Uvicorn in a thread."""
+
+    @contextmanager
+    def capture_signals(self):
+        yield
+
+
+@contextmanager
+def in_process(open_engine, **settings):
+    """A client of the application in this process, whose engines `open_engine` makes of a graph's bytes."""
+    service = Service(Settings(models_dir=ROOT / "models", **settings), Metrics(), open_engine)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        server = Server(uvicorn.Config(create_app(service), log_level="warning", timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as made:
+                wait_until_ready(made)
+                yield made
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def wait_until_ready(client, process=None):
+    for _ in range(600):
+        assert process is None or process.poll() is None, "the server stopped"
         try:
             if client.get("/readyz").status_code == 200:
                 return
         except httpx.ConnectError:
             pass
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError("the server is not ready after 30 s")
 
 
