@@ -20,7 +20,7 @@ from bench.facts import machine
 from bench.raw import Limit
 from bench.servers import peers, stop_on_sigterm, vitrine
 from bench.verdict import Verdict, verdicts
-from bench.work import FORMATS, ROOT, TASKS
+from bench.work import ROOT, TASKS
 
 T = TypeVar("T")
 Limits = dict[str, dict[str, Limit]]
@@ -41,9 +41,8 @@ def ours(task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Re
     def around(image_format: str) -> None:
         limit = limits[image_format]
         now = apart(raw.moment, task, image_format, limit, raw.QUICK if quick else 1.0)
-        limit.best.again.append(now.best)
-        limit.own_tiles.again.append(now.own_tiles)
-        limit.one_item.again.append(now.one_item)
+        for rate, value in ((limit.best, now.best), (limit.own_tiles, now.own_tiles), (limit.one_item, now.one_item)):
+            rate.add(value, now.others)
 
     return measure(vitrine(), task, log_file, quick, around)
 
@@ -85,16 +84,14 @@ def judged(limits: Limits, results: dict[str, list[Result]]) -> list[Verdict]:
     for task, all_of in results.items():
         mine = [result for result in all_of if result.server == OURS]
         others = [result for result in all_of if result.server != OURS]
-        for name in FORMATS if mine else ():
+        for name in limits[task] if mine else ():
             found += verdicts(task, name, limits[task][name], mine[0], others)
     return found
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke test of two or three minutes; its numbers mean little"
-    )
+    parser.add_argument("--quick", action="store_true", help="a smoke test of two minutes; its numbers mean little")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--servers", nargs="+", choices=(OURS, *PEERS), default=[OURS, *PEERS])
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,12 @@ CONCURRENCY: Final = (1, 8, 32, 64)
 CLOSED_S: Final = 3
 # Photos take half a second each, so they are counted instead of timed. The first answers find no queue and count for
 # the throughput alone, which needs more than one round of the callers. JPEG differs in its encoder only, and gets less.
-CLOSED_PHOTOS: Final = {"webp": {1: 6, 8: 20, 32: 48, 64: 72}, "jpeg": {1: 6, 8: 16}}
+CLOSED_PHOTOS: Final = {"webp": {1: 6, 8: 16, 32: 40, 64: 64}, "jpeg": {1: 6, 8: 12}}
 SHARES: Final = {"webp": (0.5, 0.8), "jpeg": (0.8,)}
-OPEN_S: Final = {"generate": {0.5: 5.0, 0.8: 8.0}, "enhance": {0.5: 8.0, 0.8: 20.0}}
+OPEN_S: Final = {"generate": {0.5: 5.0, 0.8: 8.0}, "enhance": {0.5: 6.0, 0.8: 14.0}}
 PROBE_S: Final = 2
-PROBE_PHOTOS: Final = 12
-QUICK_PHOTOS: Final = {"webp": {1: 1, 4: 4}, "jpeg": {1: 1}}
+PROBE_PHOTOS: Final = 8
+QUICK_PHOTOS: Final = {"webp": {1: 2, 4: 4}}
 QUICK_OPEN: Final = 0.1
 
 
@@ -134,6 +134,10 @@ def opened(
     return figures(alone(arrivals, running.port, payloads, share * peak, seconds), share * peak, share)
 
 
+def formats(quick: bool) -> Sequence[str]:
+    return FORMATS[:1] if quick else FORMATS
+
+
 def loads(task: str, image_format: str, quick: bool) -> Iterable[int]:
     if task == "enhance":
         return (QUICK_PHOTOS if quick else CLOSED_PHOTOS)[image_format]
@@ -172,7 +176,7 @@ def measure(server: Server, task: str, log: Path, quick: bool, around: Callable[
     with serving(server, log) as running:
         result = Result(server.name, server.variant, running.started_s, usage=[running.usage()])
         warm(running, server, task)
-        for image_format in FORMATS:
+        for image_format in formats(quick):
             around(image_format)
             for load in loads(task, image_format, quick):
                 run = partial(closed, running, server, task, image_format, load, quick)

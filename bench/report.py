@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bench.compare import Measured, Result
+from bench.processes import DISTURBED
 from bench.raw import Limit, Rate
 from bench.verdict import Verdict
 
@@ -28,7 +29,7 @@ LIMIT_NOTE: Final = """ONNX Runtime, decoding and encoding without a server, at 
 (threads or processes, intra-op threads, spinning, batch, sessions, tiles). The best setting of all is what the
 service is held against; *its own tiles* is the best with the tile size that the model was shipped with. Measured again
 right before and right after the service's own closed loops, since the speed of a shared machine drifts; their mean
-counts.
+counts. *others* is the most that everything else took of one core during those measurements.
 """
 RUNS_NOTE: Final = """Latencies in ms. In the closed loops every caller sends its next request after an answer: `wrk`
 for `generate` (which corrects p95 and p99 upwards after stalls), `bench/arrivals.py` with a fixed number of requests
@@ -64,7 +65,7 @@ def number(value: float) -> str:
 
 def limit_row(task: str, image_format: str, what: str, rate: Rate) -> tuple[object, ...]:
     again = " / ".join(number(value) for value in rate.again) or "-"
-    return task, image_format, what, number(rate.searched), again, number(rate.mean), rate.setup
+    return task, image_format, what, number(rate.searched), again, number(rate.mean), f"{rate.others:.0%}", rate.setup
 
 
 def limits_table(limits: dict[str, dict[str, Limit]]) -> str:
@@ -75,7 +76,7 @@ def limits_table(limits: dict[str, dict[str, Limit]]) -> str:
             if limit.own_tiles.setup != limit.best.setup:
                 rows.append(limit_row(task, name, "items/s, its own tiles", limit.own_tiles))
             rows.append(limit_row(task, name, "ms, one item", limit.one_item))
-    return table(("task", "format", "what", "search", "before / after", "mean", "settings"), rows)
+    return table(("task", "format", "what", "search", "before / after", "mean", "others", "settings"), rows)
 
 
 def run_row(result: Result, run: Measured) -> tuple[object, ...]:
@@ -88,6 +89,13 @@ def run_row(result: Result, run: Measured) -> tuple[object, ...]:
 
 def runs_table(results: Sequence[Result]) -> str:
     return table((*LOAD_HEAD, *COST_HEAD), (run_row(result, run) for result in results for run in result.runs))
+
+
+def disturbances(results: dict[str, list[Result]]) -> str:
+    """How many runs had to share the machine."""
+    runs = [run for all_of in results.values() for result in all_of for run in result.runs]
+    disturbed = sum(run.others > DISTURBED for run in runs)
+    return f"In {disturbed} of {len(runs)} runs others took more than {DISTURBED:.0%} of a core.\n"
 
 
 def memory_table(results: dict[str, list[Result]]) -> str:
@@ -119,7 +127,8 @@ def markdown(
         parts += ["## Targets\n", verdict_table(verdicts)]
     if failures:
         parts += ["Not measured:\n", "\n".join(f"- {failure}" for failure in failures) + "\n"]
-    parts += ["## The raw limit\n", LIMIT_NOTE, limits_table(limits), "## The servers\n", RUNS_NOTE]
+    parts += ["## The raw limit\n", LIMIT_NOTE, limits_table(limits)]
+    parts += ["## The servers\n", RUNS_NOTE, disturbances(results)]
     for task in results:
         parts += [f"### {task}\n", runs_table(results[task])]
     parts += ["## Memory and variants\n", MEMORY_NOTE, memory_table(results)]

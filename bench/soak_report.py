@@ -53,8 +53,8 @@ def markdown(result: Result, facts: dict[str, str]) -> str:
         for (case, route, status), count in sorted(result.answers.items(), key=lambda item: (item[0][1], item[0]))
     ]
     parts = [
-        f"# Soak: {result.seconds / 60:.0f} minutes of mixed and hostile traffic\n",
-        f"Written by `python -m bench.soak`. The first {result.warm_up_s / 60:.1f} minutes are warm-up.\n",
+        f"# Soak: mixed and hostile traffic for {result.seconds / 60:.3g} min\n",
+        f"Written by `python -m bench.soak`. The first {result.warm_up_s / 60:.3g} min are warm-up.\n",
         "![memory, threads and files](soak.png)\n",
         table(("what", ""), rows),
         table(("route", "case", "status", "count", ""), answers),
@@ -80,7 +80,7 @@ def draw(result: Result, path: Path) -> None:
         middle_s, middle_mb = sum(sample.at for sample in warm) / len(warm), sum(sizes) / len(warm)
         ends = (warm[0].at, warm[-1].at)
         fitted = [middle_mb + slope.value * (end - middle_s) / 3600 for end in ends]
-        upper.plot([end / 60 for end in ends], fitted, "--", color=colour, label=f"{slope} MB/h")
+        upper.plot([end / 60 for end in ends], fitted, "--", color=colour, label=f"{name[:3].upper()} {slope} MB/h")
     upper.set(ylabel="MB", ylim=(0, None), title="memory of all processes; dashed: growth after the warm-up")
     lower.plot(minutes, [sample.threads for sample in result.samples], color="#35618f", label="threads")
     lower.plot(minutes, [sample.files for sample in result.samples], color="#d98c3f", label="open files")

@@ -134,6 +134,14 @@ def in_process(open_engine, **settings):
             thread.join()
 
 
+def wait_for(condition, seconds=10):
+    """Ask again and again until it is so."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come true"
+        time.sleep(0.02)
+
+
 def wait_until_ready(client, process=None):
     for _ in range(600):
         assert process is None or process.poll() is None, "the server stopped"

@@ -12,6 +12,7 @@ from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
 from app.lanes import Client
 from app.metrics import Metrics
 from app.sessions import DeviceLost, OutOfMemory
+from tests.conftest import wait_for
 
 
 class Numbers:
@@ -220,7 +221,7 @@ def test_a_worker_that_dies_costs_the_batch_in_hand_and_is_replaced():
         assert outcome[2].value == {0: 10.0}
         assert time.monotonic() - begun < 2
         assert worker.batcher.alive()
-        assert worker.restarts == [1]
+        await asyncio.to_thread(wait_for, lambda: worker.restarts == [1])  # told once the next one runs
 
     run(scenario, max_batch=1)
 
@@ -313,5 +314,17 @@ def test_what_finishing_raises_comes_to_its_caller_alone():
         with pytest.raises(ModelFailed):
             await worker.batcher.submit(worker.line, Numbers(1), soon(), broken)
         assert (await worker.submit(Numbers(4))).value == {0: 8.0}
+
+    run(scenario)
+
+
+def test_invented_keys_do_not_make_another_address_wait_longer():
+    async def scenario(worker, model):
+        first = await worker.busy()
+        many = [worker.start(Numbers(100 + i), client=Client("a", f"key-{i}")) for i in range(500)]
+        await asyncio.sleep(0.05)
+        assert worker.batcher.wait(Client("b", "modest"), 0.001) < 0.01
+        model.gate.set()
+        await asyncio.gather(first, *many)
 
     run(scenario)

@@ -1,0 +1,119 @@
+"""ONNX Runtime behind one call: the same bytes whichever way, and its failures by our names."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.contracts import smoke_row
+from app.repository import read_models
+from app.sessions import CPU, DeviceLost, Engine, OutOfMemory, Session, SessionOptions, classified, cuda_is_built_in
+
+MODELS = read_models(Path(__file__).parents[2] / "models")
+
+
+def rows(model, count):
+    """So many different rows."""
+    row = smoke_row(model)
+    made = {name: np.stack([np.asarray(value)] * count) for name, value in row.items()}
+    if "z" in made:
+        made["z"] = made["z"] * np.linspace(1, 0.5, count, dtype=np.float32)[:, None]
+    else:
+        made["image"] = made["image"] // np.arange(1, count + 1, dtype=np.uint8)[:, None, None, None]
+    return made
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def model(request):
+    return MODELS[request.param]
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return Engine(model.data, cores=2)
+
+
+def test_all_cores_and_one_give_the_same_bytes(engine, model):
+    for count in (1, 3):
+        one, all_of_them = (engine.run(rows(model, count), alone=alone) for alone in (False, True))
+        assert one.tobytes() == all_of_them.tobytes()
+
+
+def test_a_row_gives_the_same_bytes_in_every_batch(engine, model):
+    many = engine.run(rows(model, 5))
+    for i in range(5):
+        single = {name: values[i : i + 1] for name, values in rows(model, 5).items()}
+        assert engine.run(single)[0].tobytes() == many[i].tobytes()
+    assert len({row.tobytes() for row in many}) > 3
+
+
+def test_threads_may_run_one_session_at_once(engine, model):
+    inputs = rows(model, 2)
+    right = engine.run(inputs).tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        outputs = list(pool.map(lambda worker: engine.run(inputs, worker).tobytes(), range(24)))
+
+    assert set(outputs) == {right}
+
+
+def test_settings_change_the_time_and_not_the_bytes(model):
+    inputs = rows(model, 2)
+    outputs = {
+        Session(model.data, SessionOptions(threads, spin, arena), cpu=True).run(inputs).tobytes()
+        for threads, spin, arena in ((1, 0, True), (2, 0, False), (2, 1000, True), (3, 0, True))
+    }
+
+    assert len(outputs) == 1
+
+
+def test_rows_that_do_not_fit_the_graph_are_the_callers_fault(engine, model):
+    wrong = {name: values[:, None] for name, values in rows(model, 1).items()}
+    with pytest.raises(Exception, match=r"(?i)invalid|rank|dimension") as failure:
+        engine.run(wrong)
+
+    assert not isinstance(failure.value, OutOfMemory | DeviceLost)
+    assert len(engine.run(rows(model, 1))) == 1
+
+
+def test_reopened_sessions_answer_as_before_and_are_opened_once_for_all_workers(model):
+    engine = Engine(model.data, cores=2)
+    right = engine.run(rows(model, 2)).tobytes()
+    seen = engine.losses
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: engine.reopen(seen), range(8)))
+
+    assert engine.losses == seen + 1
+    assert engine.run(rows(model, 2)).tobytes() == right
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Failed to allocate memory for requested buffer of size 1073741824", OutOfMemory),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=x ; file=cuda_call.cc", OutOfMemory),
+        ("BFCArena::AllocateRawInternal Failed to allocate memory", OutOfMemory),
+        ("CUDNN_STATUS_ALLOC_FAILED", OutOfMemory),
+        ("CUDA failure 719: unspecified launch failure ; GPU=0", DeviceLost),
+        ("CUDA error: device-side assert", DeviceLost),
+        ("CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED", DeviceLost),
+        ("CUDNN failure 4: CUDNN_STATUS_INTERNAL_ERROR", DeviceLost),
+        ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input", None),
+    ],
+)
+def test_failures_of_a_device_are_told_from_those_of_an_item(text, kind):
+    error = RuntimeError(text)
+    found = classified(error)
+
+    assert found is error if kind is None else type(found) is kind
+
+
+@pytest.mark.skipif(cuda_is_built_in(), reason="this build of ONNX Runtime can use GPUs")
+def test_without_a_gpu_everything_runs_on_the_cpu(engine):
+    assert engine.provider == CPU
+
+
+@pytest.mark.parametrize("data", [b"", b"not a graph"])
+def test_what_is_no_graph_cannot_be_opened(data):
+    with pytest.raises(Exception, match=r"(?i)model|protobuf|graph"):
+        Engine(data, cores=2)

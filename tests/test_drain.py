@@ -1,0 +1,93 @@
+"""SIGTERM under load: what was accepted is answered, what comes is refused, and nothing stays behind."""
+
+import asyncio
+import signal
+import time
+
+from bench.pictures import photo
+from tests.conftest import running
+from tests.load import LOST, Connection, ask, enhance, generate, get, waiting_rows
+
+
+def test_every_accepted_request_is_answered_and_every_new_one_refused():
+    """64 in flight; new ones come on connections that were there before, and on new ones."""
+
+    async def scenario(server):
+        kept = [await Connection.to(server.port) for _ in range(4)]
+        for connection in kept:
+            assert (await connection.ask(generate(seed=1))).status == 200
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(64)]
+        while await waiting_rows(server, "garments-64") < 63 * 16 - 200:
+            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        refused = [await connection.ask(generate(seed=2)) for connection in kept[:3]]
+        refused += await asyncio.gather(*(ask(server.port, generate(seed=3)) for _ in range(8)))
+        ready, health = await asyncio.gather(ask(server.port, get("/readyz")), ask(server.port, get("/healthz")))
+        unfinished = sum(not task.done() for task in accepted)
+        answers = await asyncio.gather(*accepted)
+        last = time.monotonic()
+        code = await asyncio.to_thread(server.process.wait, 30)
+        for connection in kept:
+            await connection.close()
+        print(f"\nlast answer {last - begun:.1f} s after SIGTERM, end {time.monotonic() - last:.1f} s later")  # noqa: T201
+        assert code == 0
+        assert time.monotonic() - last < 3
+        assert unfinished > 32  # what was refused was refused while those were in flight
+        assert [answer.status for answer in answers] == 64 * [200]
+        assert {answer.status for answer in refused} == {503}
+        for answer in refused:
+            assert answer.problem == "draining"
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.headers["connection"] == "close"
+        assert ready.status == 503
+        assert health.status == 200
+        assert (await ask(server.port, get("/healthz"))).status == LOST  # nobody listens any more
+
+    with running(LOG_LEVEL="warning") as server:
+        asyncio.run(asyncio.wait_for(scenario(server), 60))
+
+
+def test_an_idle_server_with_open_connections_stops_at_once():
+    async def scenario(server):
+        kept = [await Connection.to(server.port) for _ in range(8)]
+        for connection in kept[:4]:
+            await connection.ask(generate(seed=1))
+        begun = time.monotonic()
+        assert await asyncio.to_thread(server.stop) == 0
+        assert time.monotonic() - begun < 3
+        for connection in kept:
+            await connection.close()
+
+    with running(LOG_LEVEL="warning") as server:
+        asyncio.run(asyncio.wait_for(scenario(server), 60))
+
+
+def test_work_that_outlasts_the_drain_time_is_given_up_and_the_exit_code_says_so():
+    async def scenario(server):
+        long = [asyncio.create_task(ask(server.port, enhance(photo(1200, 1200)))) for _ in range(8)]
+        while await waiting_rows(server, "enhance-x2") < 300:
+            await asyncio.sleep(0.02)
+        begun = time.monotonic()
+        assert await asyncio.to_thread(server.stop) == 1
+        assert time.monotonic() - begun < 9  # uvicorn gives its connections 5 s
+        answers = await asyncio.gather(*long)
+        assert {answer.status for answer in answers} <= {LOST, 200, 500, 503}
+
+    with running(code=1, DRAIN_S=0.5, LOG_LEVEL="warning") as server:
+        asyncio.run(asyncio.wait_for(scenario(server), 60))
+
+
+def test_a_second_signal_changes_nothing():
+    async def scenario(server):
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(16)]
+        while await waiting_rows(server, "garments-64") < 100:
+            await asyncio.sleep(0.01)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            server.process.send_signal(number)
+            await asyncio.sleep(0.02)
+        assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}
+
+    with running(LOG_LEVEL="warning") as server:
+        asyncio.run(asyncio.wait_for(scenario(server), 60))
