@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -33,6 +34,8 @@ MARGIN: Final = 1.25
 """Estimated waits are taken this much longer, since an answer in time also has to be sent."""
 PACE_MEMORY: Final = 0.95
 """What is left of a measured batch's weight after the next one."""
+RIVALS_S: Final = 0.005
+"""Longest batch while several clients ask, since each may have to wait for one of another's."""
 CAUTIOUS_BATCHES: Final = 200
 """Batches without a fault before a limit that lack of memory set is doubled."""
 
@@ -96,10 +99,10 @@ class Line:
         """Time of one worker for one row, with cutting, putting back and finishing."""
         return self._seconds / self._rows
 
-    @property
-    def limit(self) -> int:
-        """The largest batch to make now."""
-        fitting = int(self._batch_s / self.seconds_per_row) if self.seconds_per_row else self._max_batch
+    def limit(self, most_s: float = math.inf) -> int:
+        """The largest batch to make now, of at most so many seconds."""
+        seconds = min(self._batch_s, most_s)
+        fitting = int(seconds / self.seconds_per_row) if self.seconds_per_row else self._max_batch
         return max(1, min(self._memory_limit, fitting, self._max_batch))
 
     def measured(self, rows: int, seconds: float) -> None:
@@ -246,15 +249,21 @@ class Batcher:
     def wait(self, client: Client, seconds: float = 0.0) -> float:
         """How long work of so many worker seconds would take a client if it came now, with what is ahead of it.
 
-        That is its own queue and, since everyone gets the same, at most as much of everybody else's. Only for the event
-        loop's thread.
+        That is its own queue and, since every address gets the same, and every key of an address the same of that, at
+        most as much of everybody else's. Only for the event loop's thread.
         """
         while self._settled:
             job, rows = self._settled.popleft()
             self._rows -= rows
             self._owe(job.client, -rows * job.row_s)
         own = self._owed.get(client, 0.0) + seconds
-        ahead = sum(min(owed, own) for other, owed in self._owed.items() if other != client)
+        at: dict[str, float] = {}
+        for other, owed in self._owed.items():
+            if other != client:
+                share = min(owed, own) if other.address == client.address else owed
+                at[other.address] = at.get(other.address, 0.0) + share
+        own += at.pop(client.address, 0.0)
+        ahead = sum(min(owed, own) for owed in at.values())
         return MARGIN * (own + ahead) / len(self._hands)
 
     def _owe(self, client: Client, seconds: float) -> None:
@@ -385,7 +394,8 @@ class Batcher:
         if job is None:
             return batch
         kind = job.kind
-        size = min(kind.limit, -(-kind.waiting // len(self._hands)))
+        most_s = RIVALS_S if self._lanes.rivals(time.monotonic()) else math.inf
+        size = min(kind.limit(most_s), -(-kind.waiting // len(self._hands)))
         while job is not None and len(batch) < size:
             now = time.monotonic()
             job.started = job.started or now

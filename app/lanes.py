@@ -17,6 +17,8 @@ MEMORY_S: Final = 5.0
 """Time in which use is forgotten to 1/e."""
 STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
+RIVALRY_S: Final = 1.0
+"""How long after two clients took turns they count as rivals."""
 HURRY: Final = 1.5
 """Work becomes urgent when this many times its own duration is left until its deadline."""
 
@@ -81,6 +83,8 @@ class Lanes(Generic[W]):
         self._lanes: dict[Client, Lane[W]] = {}
         self._used: dict[str | Client, Usage] = {}
         self._number = itertools.count()
+        self._latest: Client | None = None
+        self._turned = -RIVALRY_S
 
     def add(self, work: W, due: float) -> None:
         """Let work wait; `due` as from `urgency`."""
@@ -105,10 +109,17 @@ class Lanes(Generic[W]):
 
     def charge(self, client: Client, seconds: float, now: float) -> None:
         """Remember that a client had the workers for so long."""
+        if client != self._latest:
+            self._turned = now if self._latest else self._turned
+            self._latest = client
         for who in (client.address, client):
             self._used.setdefault(who, Usage()).add(seconds, now)
         if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
             self._used = {who: usage for who, usage in self._used.items() if usage.at(now) > 1e-6}
+
+    def rivals(self, now: float) -> bool:
+        """Whether several clients had the workers lately."""
+        return now < self._turned + RIVALRY_S
 
     def remove(self, work: W) -> None:
         """Take work out of the queue; it must be there."""

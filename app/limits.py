@@ -127,6 +127,10 @@ class Gate:
             return problem(scope, self._service, error)
         except ClientDisconnect:
             return problem(scope, self._service, ClientGone())
+        except asyncio.CancelledError:
+            if not admission.draining:
+                raise
+            return problem(scope, self._service, Draining())  # it outlasted the time that there was
         except Exception:
             log.exception("request %s failed", request_id(scope))
             return problem(scope, self._service, AppError("Something went wrong here; it is in the log."))

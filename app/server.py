@@ -19,6 +19,7 @@ from app.main import create_app
 from app.metrics import Metrics
 from app.service import Service
 from app.settings import Settings
+from app.supervisor import SIGNALS
 
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
@@ -114,6 +115,7 @@ async def attended(service: Service, server: Server, listener: socket.socket, pa
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     loop.add_reader(parent, stop.set)
     serving = loop.create_task(server.serve([listener]))
     stopping = loop.create_task(stop.wait())

@@ -39,7 +39,8 @@ class Supervisor:
     """Forks serving processes, replaces those that die, passes signals on."""
 
     def __init__(self, serve: Serve, count: int, drain_s: float, forgotten: Callable[[int], None]) -> None:
-        """`serve` runs in a new process, with a pipe that closes when this one is gone, and gives its exit code.
+        """`serve` runs in a new process, with a pipe that closes when this one is gone, and gives its exit code. It
+        begins with all our signals blocked, and unblocks them when it can handle them.
 
         `forgotten` is told of every process that has ended.
         """
@@ -71,7 +72,6 @@ class Supervisor:
         code = 70
         try:
             os.close(self._own_end)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             code = self._serve(self._alive_end)
         except BaseException:
             traceback.print_exc()

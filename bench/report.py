@@ -33,11 +33,11 @@ counts. *others* is the most that everything else took of one core during those 
 """
 RUNS_NOTE: Final = """Latencies in ms. In the closed loops every caller sends its next request after an answer: `wrk`
 for `generate` (which corrects p95 and p99 upwards after stalls), `bench/arrivals.py` with a fixed number of requests
-for `enhance`, without the first round of the callers, which finds no queue. In the open loops requests arrive at
-constant intervals at 50 % and 80 % of the server's own peak, and latency counts from the moment at which a request
-should have been sent. *n* is the number of answers behind the percentiles: below 100 the p99 is the slowest one.
-*CPU/answer* is the server's, in ms; *client* is what the load generator took, and *others* what everything else on the
-machine took, both in percent of one core.
+for `enhance`. There the first round of the callers, which finds no queue, does not count for the latency where a second
+one follows; where none does, all came at once. In the open loops requests arrive at constant intervals at 50 % and 80 %
+of the server's own peak, and latency counts from the moment at which a request should have been sent. *n* is the number
+of answers behind the percentiles: below 100 the p99 is the slowest one. *CPU/answer* is the server's, in ms; *client*
+is what the load generator took, and *others* what everything else on the machine took, both in percent of one core.
 """
 MEMORY_NOTE: Final = """Sums over all processes of a server, in MB: PSS counts shared pages once; *most RSS* adds up the
 highest that each process ever had. *machine* is the raw limit's setting, measured right before this server's runs, in

@@ -237,7 +237,7 @@ def test_too_little_memory_halves_the_batch_and_answers_everyone():
         assert [work.outputs for work in works] == [{0: 2.0 * i} for i in range(101, 117)]
         assert max(len(batch) for batch in model.batches) == 4
         assert worker.value("vitrine_provider_faults_total", fault="out_of_memory") == 3  # 16, then twice 8
-        assert worker.line.limit == 4
+        assert worker.line.limit() == 4
 
     run(scenario, Model(memory=4))
 

@@ -24,32 +24,37 @@ def note(text):
     with notes.open("a") as file:
         print(text, file=file, flush=True)
 
+def up():
+    'Signals come blocked, so that none is lost before its handler is there.'
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, supervisor.SIGNALS)
+    note(f"up {os.getpid()}")
+
 def waits(parent):
     'Ends at SIGTERM, or when the process in front has gone.'
     signal.signal(signal.SIGTERM, lambda *_: sys.exit_now(0))
     signal.signal(signal.SIGHUP, lambda *_: note(f"hangup {os.getpid()}"))
-    note(f"up {os.getpid()}")
+    up()
     os.read(parent, 1)
     note("orphan")
     return 0
 
 def dies(parent):
-    note(f"up {os.getpid()}")
+    up()
     return 3
 
 def raises(parent):
-    note(f"up {os.getpid()}")
+    up()
     raise RuntimeError("cannot start")
 
 def stubborn(parent):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    note(f"up {os.getpid()}")
+    up()
     while True:
         time.sleep(1)
 
 def ends_badly(parent):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit_now(1))
-    note(f"up {os.getpid()}")
+    up()
     os.read(parent, 1)
     return 0
 
