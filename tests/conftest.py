@@ -134,7 +134,7 @@ def in_process(open_engine, **settings):
             thread.join()
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=30):
     """Ask again and again until it is so."""
     until = time.monotonic() + seconds
     while not condition():

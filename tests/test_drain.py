@@ -33,7 +33,7 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
             await connection.close()
         print(f"\nlast answer {last - begun:.1f} s after SIGTERM, end {time.monotonic() - last:.1f} s later")  # noqa: T201
         assert code == 0
-        assert time.monotonic() - last < 3
+        assert time.monotonic() - last < 10
         assert unfinished > 32  # what was refused was refused while those were in flight
         assert [answer.status for answer in answers] == 64 * [200]
         assert {answer.status for answer in refused} == {503}

@@ -52,7 +52,10 @@ def models(root, *words):
 
 @pytest.fixture
 def root(tmp_path):
-    return shutil.copytree(ROOT / "models", tmp_path / "models")
+    """The shipped models, of which the generator's version is chosen: without a choice the highest is served."""
+    made = shutil.copytree(ROOT / "models", tmp_path / "models")
+    (made / NAME / "active.json").write_text(json.dumps({"version": OLD}))
+    return made
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_a_worker_that_dies_costs_the_batch_in_hand_and_is_replaced():
         outcome = await asyncio.gather(first, fatal, other, return_exceptions=True)
         assert isinstance(outcome[1], ModelFailed)
         assert outcome[2].value == {0: 10.0}
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
         assert worker.batcher.alive()
         await asyncio.to_thread(wait_for, lambda: worker.restarts == [1])  # told once the next one runs
 

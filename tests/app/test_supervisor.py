@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_is_replaced_and_the_others_are_left_alone(fron
     killed = time.monotonic()
     children = one.up(3)
 
-    assert time.monotonic() - killed < 2
+    assert time.monotonic() - killed < 5
     assert len(children) == 2
     assert other in children
     assert dead not in children
