@@ -111,7 +111,7 @@ def test_a_killed_process_costs_what_it_had_in_hand_and_is_replaced(server):
     assert {answer.status for answer in after} <= {200, LOST}
     assert len(lost) <= 16  # each caller's request in flight, and no connection refused afterwards
     assert new.status == 200
-    assert first < 5  # 0.8 s where nothing else runs
+    assert first - killed < 5  # 0.8 s where nothing else runs
     assert server.client.get("/readyz").status_code == 200
     assert len(server.children()) == 1
 
