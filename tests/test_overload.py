@@ -90,8 +90,8 @@ def test_at_ten_times_the_sustainable_rate_most_of_it_is_still_answered_in_time(
     assert load.refusal.p50 < 500
     assert load.refusal.p95 < 2500
     assert load.statuses.get(504, 0) < good
-    assert percentile(health, 0.95) < 1000
-    assert percentile(scrapes, 0.95) < 1000
+    assert percentile(health, 0.95) < 3000
+    assert percentile(scrapes, 0.95) < 3000
     assert memory.most_mb < before + MOST_GROWTH_MB
     assert server.client.post("/generate", json={"seed": 1}).status_code == 200
 
