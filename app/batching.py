@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -79,7 +79,7 @@ class Runner(Protocol):
 
 
 class Line:
-    """One model in the worker: how it is run, how fast that goes, and how many rows are on their way.
+    """Rows of one model and size in the worker: how they are run, how fast that goes, and how many are on their way.
 
     Its numbers belong to the batcher's lock.
     """
@@ -235,12 +235,22 @@ class Batcher:
     def _thread(self, worker: int) -> threading.Thread:
         return threading.Thread(target=self._main, args=(worker,), name=f"worker-{worker}", daemon=True)
 
-    def queue(self, kind: Line) -> tuple[int, float]:
-        """Rows of a model that wait, and the seconds that its oldest work has; from any thread."""
+    def queue(self, kinds: Collection[Line]) -> tuple[int, float]:
+        """Rows that wait in these lines, and the seconds that the oldest work there has; from any thread."""
         with self._lock:
             self._receive()
-            waiting = [job.submitted for job in self._lanes if job.kind is kind]
-        return kind.waiting, time.monotonic() - min(waiting) if waiting else 0.0
+            waiting = [job.submitted for job in self._lanes if job.kind in kinds]
+            rows = sum(kind.waiting for kind in kinds)
+        return rows, time.monotonic() - min(waiting) if waiting else 0.0
+
+    def rivals(self) -> bool:
+        """Whether several clients had the workers lately; from any thread."""
+        return self._lanes.rivals(time.monotonic())
+
+    def idle(self) -> bool:
+        """Whether no work is queued or running. Only for the event loop's thread."""
+        self._collect()
+        return not self._rows
 
     def alive(self) -> bool:
         """Whether work is taken: open, with every worker thread running."""
@@ -252,10 +262,7 @@ class Batcher:
         That is its own queue and, since every address gets the same, and every key of an address the same of that, at
         most as much of everybody else's. Only for the event loop's thread.
         """
-        while self._settled:
-            job, rows = self._settled.popleft()
-            self._rows -= rows
-            self._owe(job.client, -rows * job.row_s)
+        self._collect()
         own = self._owed.get(client, 0.0) + seconds
         at: dict[str, float] = {}
         for other, owed in self._owed.items():
@@ -265,6 +272,13 @@ class Batcher:
         own += at.pop(client.address, 0.0)
         ahead = sum(min(owed, own) for owed in at.values())
         return MARGIN * (own + ahead) / len(self._hands)
+
+    def _collect(self) -> None:
+        """Take note of the rows that are no longer owed."""
+        while self._settled:
+            job, rows = self._settled.popleft()
+            self._rows -= rows
+            self._owe(job.client, -rows * job.row_s)
 
     def _owe(self, client: Client, seconds: float) -> None:
         owed = self._owed.get(client, 0.0) + seconds
@@ -394,7 +408,7 @@ class Batcher:
         if job is None:
             return batch
         kind = job.kind
-        most_s = RIVALS_S if self._lanes.rivals(time.monotonic()) else math.inf
+        most_s = RIVALS_S if self.rivals() else math.inf
         size = min(kind.limit(most_s), -(-kind.waiting // len(self._hands)))
         while job is not None and len(batch) < size:
             now = time.monotonic()

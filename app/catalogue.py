@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,31 @@ class Loaded:
     """A model with its place in the worker."""
 
     model: Model
-    line: Line
     engine: Engine
+    line: Line
+    """For rows of the manifest's size."""
+    steady: bool
+    """Whether a pixel's value depends on the picture alone, so that tiles may be as large as time allows."""
+    new_line: Callable[[float], Line]
+    """Makes a line, given the seconds of a row."""
+    sized: dict[tuple[int, int], Line] = field(default_factory=dict)
+    """For tiles of other sizes, since all rows of a batch have the same."""
+
+    def line_for(self, shape: tuple[int, int]) -> Line:
+        """The place of tiles of (height, width). Only for the event loop's thread."""
+        if shape not in self.sized:
+            self.sized[shape] = self.new_line(self.seconds_per_pixel * shape[0] * shape[1])
+        return self.sized[shape]
+
+    @property
+    def lines(self) -> list[Line]:
+        """All there are so far."""
+        return [self.line, *self.sized.values()]
+
+    @property
+    def seconds_per_pixel(self) -> float:
+        """Time of one worker, of a model that works on tiles."""
+        return self.line.seconds_per_row / self.model.manifest.tile**2
 
     @property
     def name(self) -> str:
@@ -91,18 +114,15 @@ class Loader:
             engine = self.open(model.data)
         except Exception as error:
             raise RepositoryError(f"{model.label}: the graph cannot be loaded ({reason(error)})") from error
-        prove(model, engine.run)
-        prove(model, lambda rows: engine.run(rows, alone=True))
+        steady = prove(model, engine.run) & prove(model, lambda rows: engine.run(rows, alone=True))
         speed = seconds_per_row(engine, smoke_row(model))
-        line = Line(
-            engine,
-            self.metrics.model(model.manifest.name),
-            seconds_per_row=speed,
-            max_batch=self.max_batch,
-            batch_s=self.batch_s,
-        )
+        counters = self.metrics.model(model.manifest.name)
+
+        def line(seconds: float) -> Line:
+            return Line(engine, counters, seconds_per_row=seconds, max_batch=self.max_batch, batch_s=self.batch_s)
+
         log.info("%s is ready on %s, %.1f ms a row", model.label, engine.provider, 1000 * speed)
-        return Loaded(model, line, engine)
+        return Loaded(model, engine, line(speed), steady, line)
 
     def first(self) -> Catalogue:
         """The active version of every model.

@@ -16,17 +16,39 @@ Row = dict[str, NDArray[Any] | np.generic]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 
 
-def prove(model: Model, run: Run) -> None:
-    """Run one row, two equal rows and the last class; `run` takes arrays with a leading batch dimension.
+def prove(model: Model, run: Run) -> bool:
+    """Run one row, two equal rows, the last class, and a tile beside a larger one that it is a part of.
+
+    `run` takes arrays with a leading batch dimension. Gives whether a pixel's value depends on nothing but the picture:
+    not on the tile that it is in.
 
     Raises:
-        RepositoryError: the manifest lacks what its task needs, a run fails, or an output is not what the task wants.
+        RepositoryError: the manifest lacks what its task needs, a run fails, an output is not what the task wants, or
+            tiles would be seen.
     """
     row = smoke_row(model)
     check(model, run, row, 1)
     check(model, run, row, 2)
     if model.manifest.task == "generate":
         check(model, run, row | {"label": np.int64(len(model.manifest.classes) - 1)}, 1)
+    return model.manifest.task != "enhance" or seam(model, run, row) == 0
+
+
+def seam(model: Model, run: Run, row: Row) -> int:
+    """How much of 255 a pixel differs between a tile and a larger one.
+
+    Raises:
+        RepositoryError: by more than 1, so that the margin is too small; or as `check`.
+    """
+    m = model.manifest
+    image = np.random.default_rng(0).integers(0, 256, (m.tile + 16, m.tile + 32, 3), np.uint8)
+    large = check(model, run, row | {"image": image}, 1)[0]
+    small = check(model, run, row | {"image": image[: m.tile, : m.tile]}, 1)[0]
+    side = m.scale * (m.tile - m.margin)
+    difference = int(np.abs(large[:side, :side].astype(int) - small[:side, :side]).max())
+    if difference > 1:
+        raise RepositoryError(f"{model.label}: with a margin of {m.margin} tiles would be seen, by {difference} of 255")
+    return difference
 
 
 def smoke_row(model: Model) -> Row:
@@ -62,8 +84,8 @@ def check_fields(model: Model) -> None:
             raise RepositoryError(f"{model.label}: {field} {getattr(m, field)!r} is missing or makes no sense")
 
 
-def check(model: Model, run: Run, row: Row, count: int) -> None:
-    """Run `count` equal rows.
+def check(model: Model, run: Run, row: Row, count: int) -> NDArray[Any]:
+    """Run `count` equal rows and give their outputs.
 
     Raises:
         RepositoryError: the run fails; the output has another type, shape or range; or the rows' outputs differ.
@@ -72,33 +94,35 @@ def check(model: Model, run: Run, row: Row, count: int) -> None:
         output = run({name: np.stack([np.asarray(value)] * count) for name, value in row.items()})
     except Exception as error:
         raise RepositoryError(f"{model.label}: a run of {count} failed ({reason(error)})") from error
-    check_kind(model, output, count)
+    check_kind(model, output, (count, *row_shape(model.manifest, row)))
     if model.manifest.task == "level" and not ((output >= 0) & (output <= 1)).all():
         raise RepositoryError(f"{model.label}: the level {output.tolist()} is not in [0, 1]")
     if (output != output[0]).any():
         raise RepositoryError(f"{model.label}: equal rows of a batch give different outputs")
+    return output
 
 
-def check_kind(model: Model, output: NDArray[Any], count: int) -> None:
-    """Whether an output is of the type and shape that the task wants.
+def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Whether an output is of the type that the task wants, and of this shape.
 
     Raises:
         RepositoryError: it is not.
     """
     if not isinstance(output, np.ndarray):
         raise RepositoryError(f"{model.label}: the output is no array but {type(output).__name__}")
-    kind, shape = np.floating if model.manifest.task == "level" else np.uint8, (count, *row_shape(model.manifest))
+    kind = np.floating if model.manifest.task == "level" else np.uint8
     if not np.issubdtype(output.dtype, kind):
         raise RepositoryError(f"{model.label}: the output is {output.dtype}, not {kind.__name__}")
     if output.shape != shape:
         raise RepositoryError(f"{model.label}: the output's shape is {output.shape}, not {shape}")
 
 
-def row_shape(m: Manifest) -> tuple[int, ...]:
-    """The shape of one row's output."""
+def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
+    """The shape of the output for one row."""
     if m.task == "generate":
         return (m.size, m.size, 4)
-    return (m.scale * m.tile, m.scale * m.tile, 3) if m.task == "enhance" else ()
+    height, width = row["image"].shape[:2]
+    return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()
 
 
 def reason(error: Exception) -> str:

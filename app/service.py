@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from app.admission import Admission, Ticket
-from app.batching import Batcher, Work
+from app.batching import Batcher, Line, Work
 from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
 from app.gpus import gpu_memory, load_nvml
 from app.images import ImageLimits, Pixels, warm_up
@@ -21,10 +22,12 @@ from app.metrics import Metrics
 from app.repository import RepositoryError
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
-from app.tasks.enhance import Tiles
+from app.tasks.enhance import Tiles, tile_shape
 
 T = TypeVar("T")
 STAGES = ("decode", "queue", "infer", "encode")
+QUICK_S = 1.0
+"""How long after quick work tiles stay small, since more of it may come."""
 log = logging.getLogger("vitrine")
 
 
@@ -48,7 +51,7 @@ class Service:
         self.limits = ImageLimits(settings.max_pixels)
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
-        gpus = usable_gpus(settings, len(gpu_memory(nvml)))
+        self._gpus = gpus = usable_gpus(settings, len(gpu_memory(nvml)))
         self._codecs = ThreadPoolExecutor(settings.threads, "codec")
         self._batcher = Batcher(
             workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None
@@ -58,6 +61,7 @@ class Service:
         engine = partial(Engine, cores=settings.lone_threads, gpus=gpus, options=options)
         batch_s = 10.0 if gpus else settings.batch_s
         self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)
+        self._quick: tuple[Call | None, float] = None, 0.0
         self.catalogue = Catalogue({})
         metrics.watch(self._watch)
 
@@ -98,7 +102,7 @@ class Service:
     def _watch(self) -> None:
         self.metrics.ready.set(self.is_ready())
         for one in self.catalogue:
-            one.line.metrics.queue(*self._batcher.queue(one.line))
+            one.line.metrics.queue(*self._batcher.queue(one.lines))
 
     def is_ready(self) -> bool:
         """Whether every model is loaded and warm, and work is taken."""
@@ -111,8 +115,13 @@ class Service:
 
     async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
         """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
-        self.admission.spend(call.ticket, work.rows * model.line.seconds_per_row)
-        done = await self._batcher.submit(model.line, work, call.ticket.deadline, finish, call.ticket.client)
+        if model.model.manifest.task == "generate":
+            self._quick = call, time.monotonic()
+        return await self._submit(call, model.line, work, finish)
+
+    async def _submit(self, call: Call, line: Line, work: Work, finish: Callable[[], T]) -> T:
+        self.admission.spend(call.ticket, work.rows * line.seconds_per_row)
+        done = await self._batcher.submit(line, work, call.ticket.deadline, finish, call.ticket.client)
         call.add("queue", done.queue)
         call.add("infer", done.infer)
         call.add("encode", done.finish)
@@ -136,12 +145,29 @@ class Service:
         model = call.catalogue.find("enhance")
         m, done = model.model.manifest, 1
         while True:
-            tiles = Tiles(rgb, strength, tile=m.tile, margin=m.margin, scale=m.scale)
+            shape = self._tile_shape(call, model, rgb)
+            tiles = Tiles(rgb, strength, shape=shape, margin=m.margin, scale=m.scale)
             done *= m.scale
             if done >= scale:
-                return await self.infer(call, model, tiles, partial(finish, tiles.output))
-            rgb = await self.infer(call, model, tiles, partial(np.asarray, tiles.output))
+                return await self._submit(call, model.line_for(shape), tiles, partial(finish, tiles.output))
+            rgb = await self._submit(call, model.line_for(shape), tiles, partial(np.asarray, tiles.output))
             strength = 0.0  # later passes see a restored picture: there is nothing left to restore
+
+    def _tile_shape(self, call: Call, model: Loaded, rgb: Pixels) -> tuple[int, int]:
+        """Large tiles, unless somebody may have to wait for them; a picture that is alone is shared out evenly.
+
+        Where the size of a tile is to be seen in the bytes it depends on nothing but the picture's.
+        """
+        m, (height, width) = model.model.manifest, rgb.shape[:2]
+        if self._gpus:
+            return tile_shape(height, width, m.margin, math.inf)
+        if not model.steady:
+            return tile_shape(height, width, m.margin, m.tile**2)
+        other, at = self._quick
+        quick = other not in (None, call) and time.monotonic() < at + QUICK_S
+        seconds = self.settings.batch_s if quick or self._batcher.rivals() else self.settings.tile_s
+        workers = self.settings.threads if self._batcher.idle() else 1
+        return tile_shape(height, width, m.margin, seconds / model.seconds_per_pixel, workers)
 
 
 def usable_gpus(settings: Settings, there: int) -> int:

@@ -41,7 +41,7 @@ def ours(task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Re
     def around(image_format: str) -> None:
         limit = limits[image_format]
         now = apart(raw.moment, task, image_format, limit, raw.QUICK if quick else 1.0)
-        for rate, value in ((limit.best, now.best), (limit.own_tiles, now.own_tiles), (limit.one_item, now.one_item)):
+        for rate, value in ((limit.best, now.best), (limit.one_item, now.one_item)):
             rate.add(value, now.others)
 
     return measure(vitrine(), task, log_file, quick, around)

@@ -27,7 +27,7 @@ ONE_ITEM_RUNS: Final = {"generate": 60, "enhance": 4}
 LAST_ROUND: Final = 2  # times as many runs of one item for the fastest ones
 QUICK: Final = 0.2
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
-# The model's own; 16, 9 and 4 equal parts of a 512 px photo with their margins; the whole photo.
+# The manifest's; 16, 9 and 4 equal parts of a 512 px photo with their margins; the whole photo.
 TILES: Final = (0, 148, 191, 276, -1)
 SOME_TILES: Final = (0, 276, -1)
 
@@ -88,10 +88,9 @@ class Rate:
 
 @dataclass(slots=True)
 class Limit:
-    """One task with one format: the best of all settings, the best with its own tiles, the quickest item (ms)."""
+    """One task with one format: the best of all settings, the quickest item (ms)."""
 
     best: Rate
-    own_tiles: Rate
     one_item: Rate
     search: dict[str, float]
     one_item_search: dict[str, float]
@@ -99,10 +98,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The three settings of a limit, measured once more."""
+    """Both settings of a limit, measured once more."""
 
     best: float
-    own_tiles: float
     one_item: float
     others: float
 
@@ -217,18 +215,15 @@ def limits(task: str, share: float = 1) -> dict[str, Limit]:
     some = slice(None if share == 1 else 1)
     searched = {s: throughput(task, s, "webp", share * SEARCH_S[task]) for s in setups(task)[some]}
     single = {s: one_item(task, s, "webp", runs) for s in one_item_setups(task)[some]}
-    native = best({s: rate for s, rate in searched.items() if s.tile == 0}, 1, highest=True)
-    finalists = list(dict.fromkeys(best(searched, FINALISTS, highest=True) + native))
+    finalists = best(searched, FINALISTS, highest=True)
     fastest = best(single, FASTEST, highest=False)
     found = {}
     for image_format in FORMATS if share == 1 else FORMATS[:1]:
         rates = {s: throughput(task, s, image_format, share * FINAL_S[task]) for s in finalists}
         times = {s: one_item(task, s, image_format, LAST_ROUND * runs) for s in fastest}
         top, first = max(finalists, key=rates.__getitem__), min(fastest, key=times.__getitem__)
-        own = max((s for s in finalists if s.tile == 0), key=rates.__getitem__)
         found[image_format] = Limit(
             Rate(top, rates[top]),
-            Rate(own, rates[own]),
             Rate(first, times[first]),
             named({**searched, **rates}),
             named({**single, **times}),
@@ -237,7 +232,7 @@ def limits(task: str, share: float = 1) -> dict[str, Limit]:
 
 
 def moment(task: str, image_format: str, limit: Limit, share: float = 1) -> Moment:
-    """All three settings of a limit once more; a second time if others disturbed the first: the quieter one counts."""
+    """Both settings of a limit once more; a second time if others disturbed the first: the quieter one counts."""
     first = _moment(task, image_format, limit, share)
     if first.others < DISTURBED or share < 1:
         return first
@@ -245,9 +240,7 @@ def moment(task: str, image_format: str, limit: Limit, share: float = 1) -> Mome
 
 
 def _moment(task: str, image_format: str, limit: Limit, share: float) -> Moment:
-    load, seconds = OtherLoad(), share * FINAL_S[task]
-    top, own = limit.best.setup, limit.own_tiles.setup
-    rate = throughput(task, top, image_format, seconds)
-    native = rate if own == top else throughput(task, own, image_format, seconds)
+    load = OtherLoad()
+    rate = throughput(task, limit.best.setup, image_format, share * FINAL_S[task])
     item = one_item(task, limit.one_item.setup, image_format, LAST_ROUND * one_item_runs(task, share))
-    return Moment(rate, native, item, load.cores())
+    return Moment(rate, item, load.cores())

@@ -26,10 +26,9 @@ the machine's cores.
 ![peaks and tails](bench.png)
 """
 LIMIT_NOTE: Final = """ONNX Runtime, decoding and encoding without a server, at the best of the settings that were tried
-(threads or processes, intra-op threads, spinning, batch, sessions, tiles). The best setting of all is what the
-service is held against; *its own tiles* is the best with the tile size that the model was shipped with. Measured again
-right before and right after the service's own closed loops, since the speed of a shared machine drifts; their mean
-counts. *others* is the most that everything else took of one core during those measurements.
+(threads or processes, intra-op threads, spinning, batch, sessions, tiles). The best setting of all is what the service
+is held against. Measured again right before and right after the service's own closed loops, since the speed of a shared
+machine drifts; their mean counts. *others* is the most that everything else took of one core during those measurements.
 """
 RUNS_NOTE: Final = """Latencies in ms. In the closed loops every caller sends its next request after an answer: `wrk`
 for `generate` (which corrects p95 and p99 upwards after stalls), `bench/arrivals.py` with a fixed number of requests
@@ -73,8 +72,6 @@ def limits_table(limits: dict[str, dict[str, Limit]]) -> str:
     for task, by in limits.items():
         for name, limit in by.items():
             rows.append(limit_row(task, name, "items/s", limit.best))
-            if limit.own_tiles.setup != limit.best.setup:
-                rows.append(limit_row(task, name, "items/s, its own tiles", limit.own_tiles))
             rows.append(limit_row(task, name, "ms, one item", limit.one_item))
     return table(("task", "format", "what", "search", "before / after", "mean", "others", "settings"), rows)
 

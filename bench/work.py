@@ -71,7 +71,7 @@ class Worker:
     """The shipped models with the code around them: no queue, no server. Threads may share one."""
 
     def __init__(self, intra: int = 1, spinning: bool = True, batch: int = MAX_BATCH, tile: int = 0) -> None:
-        """`intra` 0 leaves the number of threads to ONNX Runtime; `tile` 0 is the enhancer's own, -1 a whole photo."""
+        """`intra` 0 leaves the number of threads to ONNX Runtime; `tile` 0 is the manifest's, -1 a whole photo."""
         models = read_models(MODELS).values()
         self.models = {model.manifest.task: model for model in models}
         self._sessions = {task: load(model, intra, spinning) for task, model in self.models.items()}
@@ -103,10 +103,10 @@ class Worker:
         return [self._finish_photo(done.output, picture, one) for done, picture, one in work]
 
     def _tiles(self, picture: Picture, level: float) -> Tiles:
-        m = self.models["enhance"].manifest
-        whole = max(picture.rgb.shape) + 2 * m.margin
-        tile = whole if self._tile < 0 else self._tile or m.tile
-        return Tiles(picture.rgb, level, tile=tile, margin=m.margin, scale=m.scale)
+        m, (height, width) = self.models["enhance"].manifest, picture.rgb.shape[:2]
+        side = self._tile or m.tile
+        shape = (height + 2 * m.margin, width + 2 * m.margin) if side < 0 else (side, side)
+        return Tiles(picture.rgb, level, shape=shape, margin=m.margin, scale=m.scale)
 
     def _finish_photo(self, large: Pixels, picture: Picture, one: Photo) -> bytes:
         mark = self._mark("enhance", "algorithmicallyEnhanced", str(len(one.data)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,32 @@ from numpy.typing import NDArray
 from app.batching import Row
 from app.images import Pixels, resize
 
-LEVEL_TILES = 16
+STEPS: Final = np.arange(16, 513, 16)
+"""Sides, in px, of what a tile adds to the picture: few enough that every shape comes again."""
+TILE_COST: Final = 400
+"""What a tile costs beside its pixels, in pixels."""
 
 
 def mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
     """Indices start .. start + count - 1 into `length` samples, continued by symmetric reflection at both ends."""
     index = np.arange(start, start + count) % (2 * length)
     return np.where(index < length, index, 2 * length - 1 - index)
+
+
+def tile_shape(height: int, width: int, margin: int, most: float, side_by_side: int = 1) -> tuple[int, int]:
+    """(height, width) of the tiles, margins included, that cost least for a picture; at most `most` pixels each.
+
+    Margins are computed twice, so large tiles are cheap; what a tile holds beyond the picture's edge is lost, and so is
+    the time of a processor that has none while others have one, where tiles run `side_by_side`. The smallest tile there
+    is, is given even where it is over `most`.
+    """
+    sides = STEPS + 2 * margin
+    tiles = np.outer(-(-height // STEPS), -(-width // STEPS))
+    areas = np.outer(sides, sides)
+    costs = -(-tiles // side_by_side) * (areas + TILE_COST)
+    costs = np.where(areas <= max(most, areas[0, 0]), costs, np.iinfo(costs.dtype).max)
+    row, column = np.unravel_index(costs.argmin(), costs.shape)
+    return int(sides[row]), int(sides[column])
 
 
 class Tiles:
@@ -26,31 +45,33 @@ class Tiles:
     network's receptive radius the result is the one that the whole picture, mirrored at its edges, would give.
     """
 
-    def __init__(self, rgb: Pixels, strength: float, *, tile: int, margin: int, scale: int) -> None:
+    def __init__(self, rgb: Pixels, strength: float, *, shape: tuple[int, int], margin: int, scale: int) -> None:
+        """`shape` is (height, width) of every tile, margins included."""
         self._rgb, self._strength = rgb, np.float32(strength)
-        self._tile, self._margin, self._scale = tile, margin, scale
-        self._step = tile - 2 * margin
+        self._margin, self._scale = margin, scale
+        self.shape = shape
+        self._down, self._across = (side - 2 * margin for side in shape)
         height, width = rgb.shape[:2]
-        self._columns = -(-width // self._step)
-        self.rows = -(-height // self._step) * self._columns
+        self._columns = -(-width // self._across)
+        self.rows = -(-height // self._down) * self._columns
         self.output = np.empty((height * scale, width * scale, 3), np.uint8)
 
     def _origin(self, index: int) -> tuple[int, int]:
-        return index // self._columns * self._step, index % self._columns * self._step
+        return index // self._columns * self._down, index % self._columns * self._across
 
     def row(self, index: int) -> Row:
         top, left = (at - self._margin for at in self._origin(index))
-        height, width = self._rgb.shape[:2]
-        if top >= 0 and left >= 0 and top + self._tile <= height and left + self._tile <= width:
-            image = self._rgb[top : top + self._tile, left : left + self._tile]
+        (high, wide), (height, width) = self.shape, self._rgb.shape[:2]
+        if top >= 0 and left >= 0 and top + high <= height and left + wide <= width:
+            image = self._rgb[top : top + high, left : left + wide]
         else:
-            image = self._rgb[mirrored(top, self._tile, height)[:, None], mirrored(left, self._tile, width)]
+            image = self._rgb[mirrored(top, high, height)[:, None], mirrored(left, wide, width)]
         return {"image": image, "strength": self._strength}
 
     def put(self, index: int, output: NDArray[Any]) -> None:
         top, left = (self._scale * at for at in self._origin(index))
-        begin, side = self._scale * self._margin, self._scale * self._step
-        part = self.output[top : top + side, left : left + side]
+        begin = self._scale * self._margin
+        part = self.output[top : top + self._scale * self._down, left : left + self._scale * self._across]
         part[:] = output[begin : begin + part.shape[0], begin : begin + part.shape[1]]
 
 

@@ -78,7 +78,7 @@ class Worker:
         self.model.gate.clear()
         task = self.start(Numbers(0))
         await asyncio.sleep(0.1)
-        assert self.batcher.queue(self.line)[0] == 0
+        assert self.batcher.queue([self.line])[0] == 0
         return task
 
     def value(self, name, **labels):
@@ -173,8 +173,8 @@ def test_a_full_queue_says_no_at_once():
         await asyncio.sleep(0.02)
         with pytest.raises(Overloaded):
             await worker.submit(Numbers(4, 5))
-        assert worker.batcher.queue(worker.line)[0] == 3
-        assert worker.batcher.queue(worker.line)[1] > 0
+        assert worker.batcher.queue([worker.line])[0] == 3
+        assert worker.batcher.queue([worker.line])[1] > 0
         model.gate.set()
         await asyncio.gather(first, waiting)
 

@@ -273,6 +273,40 @@ def test_pictures_are_bytes():
         prove(fake("enhance"), lambda rows: np.zeros((len(rows["image"]), 256, 256, 3), np.float32))
 
 
+def enlarging(reach, rounding=0):
+    """Repeats pixels, after the mean over so many to each side in a row; may be off by something in larger tiles."""
+
+    def run(rows):
+        image = rows["image"].astype(float)
+        wide = np.pad(image, ((0, 0), (0, 0), (reach, reach), (0, 0)))
+        width = image.shape[2]
+        mean = np.mean([wide[:, :, at : at + width] for at in range(2 * reach + 1)], axis=0)
+        bytes_ = np.clip(mean + (rounding if width > 128 else 0), 0, 255).astype(np.uint8)
+        return bytes_.repeat(2, 1).repeat(2, 2)
+
+    return run
+
+
+def test_an_enhancer_that_reaches_further_than_its_margin_is_refused():
+    assert prove(fake("enhance", margin=10), enlarging(10))
+    with pytest.raises(RepositoryError, match="with a margin of 10 tiles would be seen, by"):
+        prove(fake("enhance", margin=10), enlarging(14))
+
+
+def test_a_pixel_that_depends_a_little_on_its_tile_is_noticed():
+    assert not prove(fake("enhance"), enlarging(2, rounding=1))
+
+
+def test_an_enhancer_for_tiles_of_one_size_is_refused():
+    def fixed(rows):
+        if rows["image"].shape[1:3] != (128, 128):
+            raise ValueError("wrong shape")
+        return rows["image"].repeat(2, 1).repeat(2, 2)
+
+    with pytest.raises(RepositoryError, match="ValueError: wrong shape"):
+        prove(fake("enhance"), fixed)
+
+
 def test_a_long_reason_becomes_one_short_line():
     def failing(rows):
         raise ValueError("first\nsecond " + "x" * 10_000)

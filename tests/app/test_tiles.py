@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from app.tasks.enhance import LevelTiles, Tiles, fill_hidden, keep_mean, mirrored
+from app.tasks.enhance import LevelTiles, Tiles, fill_hidden, keep_mean, mirrored, tile_shape
 
 
+@pytest.mark.parametrize("shape", [(128, 128), (36, 276), (148, 52)])
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (108, 108), (109, 217), (250, 31)])
-def test_a_blur_over_tiles_is_the_blur_of_the_whole(size):
+def test_a_blur_over_tiles_is_the_blur_of_the_whole(size, shape):
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    tiles = Tiles(rgb, 0.5, tile=128, margin=10, scale=2)
+    tiles = Tiles(rgb, 0.5, shape=shape, margin=10, scale=2)
 
     def network(image):  # reaches 10 px to each side
         wide = np.pad(image.astype(int), ((10, 10), (10, 10), (0, 0)))
@@ -21,6 +22,32 @@ def test_a_blur_over_tiles_is_the_blur_of_the_whole(size):
 
     padded = rgb[mirrored(-10, size[0] + 20, size[0])[:, None], mirrored(-10, size[1] + 20, size[1])]
     assert (tiles.output == network(padded)[20:-20, 20:-20]).all()
+
+
+def computed(size, shape, margin=10):
+    """Pixels of the tiles, with their margins."""
+    down, across = (-(-length // (side - 2 * margin)) for length, side in zip(size, shape, strict=True))
+    return down * across * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (96, 96), (512, 512), (300, 1700), (2000, 3000), (6000, 5000)])
+@pytest.mark.parametrize("most", [1, 128**2, 276**2, 1e9])
+def test_tiles_are_within_their_limit_and_cost_no_more_than_fixed_ones(size, most):
+    shape = tile_shape(*size, 10, most)
+
+    assert shape[0] * shape[1] <= max(most, 36**2)
+    if most >= 128**2:
+        assert computed(size, shape) <= 1.05 * computed(size, (128, 128))
+    if most >= 276**2 and min(size) >= 512:
+        assert computed(size, shape) < 1.2 * size[0] * size[1]
+
+
+def test_tiles_of_a_photo_that_is_alone_come_out_even():
+    shape = tile_shape(512, 512, 10, 276**2, 2)
+
+    assert computed((512, 512), shape) // (shape[0] * shape[1]) % 2 == 0
+    assert tile_shape(96, 96, 10, 276**2) == (116, 116)
+    assert computed((96, 96), tile_shape(96, 96, 10, 276**2, 2)) > 116**2  # two smaller ones, side by side
 
 
 def test_the_level_is_the_mean_over_at_most_sixteen_tiles():

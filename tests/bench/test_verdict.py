@@ -25,7 +25,7 @@ def result(server, *runs):
 
 
 def limit(rate, item_ms):
-    return Limit(Rate(SETUP, rate), Rate(SETUP, rate), Rate(SETUP, item_ms), {}, {})
+    return Limit(Rate(SETUP, rate), Rate(SETUP, item_ms), {}, {})
 
 
 def by_name(found):
