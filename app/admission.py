@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import Scope
 
@@ -18,12 +18,17 @@ from app.lanes import Client
 from app.settings import Settings
 
 COST_MEMORY: Final = 0.9
+LAST_BODIES_S: Final = 5.0
+"""How long bodies may still take to arrive once the service drains."""
 RETRY_S: Final = 5.0
 
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The first field of this name, which is in lower case; empty when there is none."""
-    return next((value for key, value in scope["headers"] if key == name), b"")
+    for key, value in scope["headers"]:
+        if key == name:
+            return cast(bytes, value)
+    return b""
 
 
 def client_of(scope: Scope) -> Client:
@@ -74,6 +79,7 @@ class Admission:
     held_pixels: int = 0
     held_bytes: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _reads: set[asyncio.Timeout] = field(default_factory=set)
     _costs: dict[str, float] = field(default_factory=dict)
     _promised: dict[Client, float] = field(default_factory=dict)
 
@@ -83,6 +89,7 @@ class Admission:
         Raises:
             Draining: the service is shutting down.
             Overloaded: its like cannot be answered in time, or there are too many.
+            BodyTooLarge: it says so itself.
             InvalidOptions: its Request-Timeout is wrong.
         """
         if self.draining:
@@ -92,6 +99,9 @@ class Admission:
         wait = self.batcher.wait(client, cost + self._promised.get(client, 0.0))
         if wait > seconds or self.in_flight >= self.settings.max_requests:
             raise Overloaded(wait)
+        length = header(scope, b"content-length")
+        if length.isdigit() and int(length) > self.settings.max_body_bytes:
+            raise self._too_large()
         ticket = Ticket(client, time.monotonic() + seconds, cost)
         if cost:
             self._promised[client] = self._promised.get(client, 0.0) + cost
@@ -125,6 +135,9 @@ class Admission:
         if not self.in_flight:
             self.idle.set()
 
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is over {self.settings.max_body_bytes} bytes.")
+
     def hold_bytes(self, ticket: Ticket, count: int) -> None:
         """A part of a body has come.
 
@@ -135,7 +148,7 @@ class Admission:
         ticket.held_bytes += count
         self.held_bytes += count
         if ticket.held_bytes > self.settings.max_body_bytes:
-            raise BodyTooLarge(f"The body is over {self.settings.max_body_bytes} bytes.")
+            raise self._too_large()
         if self.held_bytes > max(self.settings.max_held_bytes, ticket.held_bytes):
             raise Overloaded(RETRY_S)
 
@@ -154,9 +167,26 @@ class Admission:
         finally:
             self.held_pixels -= pixels
 
+    def reading(self, until: float) -> asyncio.Timeout:
+        """For waiting for a part of a body until then, on time.monotonic's clock; not for long once the service drains.
+
+        To be given back with `read`.
+        """
+        seconds = until - time.monotonic()
+        timeout = asyncio.timeout(min(seconds, LAST_BODIES_S) if self.draining else seconds)
+        self._reads.add(timeout)
+        return timeout
+
+    def read(self, timeout: asyncio.Timeout) -> None:
+        """The part has come, or will not."""
+        self._reads.discard(timeout)
+
     async def drained(self, seconds: float) -> bool:
         """Let nobody in any more and wait for those who are; whether they all came to an end in time."""
         self.draining = True
+        last = asyncio.get_running_loop().time() + LAST_BODIES_S
+        for timeout in self._reads:
+            timeout.reschedule(min(last, timeout.when() or last))
         if self.in_flight:
             self.idle.clear()
             try:

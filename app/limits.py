@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import re
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket, header
@@ -19,6 +20,7 @@ from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptio
 from app.service import Service
 
 log = logging.getLogger("vitrine")
+encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -33,7 +35,13 @@ def request_id(scope: Scope) -> str:
 def problem(scope: Scope, service: Service, error: AppError) -> Response:
     """An error as RFC 9457 has it, counted."""
     service.metrics.refused(error.code)
-    body: dict[str, Any] = {
+    body, headers = problem_parts(scope, error)
+    return Response(body, error.status, headers)
+
+
+def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
+    """A problem's body and the fields of its head."""
+    facts: dict[str, Any] = {
         "type": f"urn:vitrine:problem:{error.code}",
         "title": error.title,
         "status": error.status,
@@ -41,18 +49,19 @@ def problem(scope: Scope, service: Service, error: AppError) -> Response:
         "request_id": request_id(scope),
     }
     if isinstance(error, InvalidOptions):
-        body["errors"] = error.errors
-    headers = {**error.headers, "X-Request-ID": body["request_id"]}
+        facts["errors"] = error.errors
+    body = encoded(facts).encode()
+    headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
     if isinstance(error, Draining):
         headers["Connection"] = "close"
-    return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+    return body, headers
 
 
 class Body:
     """A request's `receive`, which counts what comes and stops what comes too slowly.
 
     Raises:
-        BodyTooLarge, BodyTimeout, Overloaded: inside the route that reads the body; the application renders them.
+        BodyTooLarge, BodyTimeout, Draining, Overloaded: inside the route that reads the body; `Gate` renders them.
     """
 
     def __init__(self, receive: Receive, admission: Admission, ticket: Ticket) -> None:
@@ -63,12 +72,17 @@ class Body:
     async def __call__(self) -> Message:
         if self._whole:  # from here on one waits for the client to leave
             return await self._receive()
+        timeout = self._admission.reading(self._until)
         try:
-            async with asyncio.timeout(self._until - time.monotonic()):
+            async with timeout:
                 message = await self._receive()
         except TimeoutError:
+            if self._admission.draining:
+                raise Draining from None
             limit = self._admission.settings.body_timeout_s
             raise BodyTimeout(f"The body did not arrive within {limit:g} s.") from None
+        finally:
+            self._admission.read(timeout)
         self._whole = not message.get("more_body", False)
         self._admission.hold_bytes(self._ticket, len(message.get("body", b"")))
         return message
@@ -111,11 +125,28 @@ class Gate:
             route = path if endpoint else getattr(scope.get("route"), "path", "other")
             self._service.metrics.finished(route, status, time.monotonic() - begun)
 
+    def turned_away(self, scope: Scope) -> AppError | None:
+        """Why a request is refused at its head, counted; None for every other one, which is let in.
+
+        Under overload most requests are refused, and to set up a task for each would take the time of those that are
+        not. Requests through a proxy take the long way, on which their own address is found.
+        """
+        begun = time.monotonic()
+        if scope["method"] != "POST" or scope["path"] not in self._endpoints or header(scope, b"x-forwarded-for"):
+            return None
+        try:
+            scope["vitrine.ticket"] = self._service.admission.enter(scope)
+        except AppError as error:
+            self._service.metrics.refused(error.code)
+            self._service.metrics.finished(scope["path"], error.status, time.monotonic() - begun)
+            return error
+        return None
+
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         """Let a request in and have it answered; every error becomes its problem."""
         admission = self._service.admission
         try:
-            ticket = admission.enter(scope)
+            ticket = scope.get("vitrine.ticket") or admission.enter(scope)
             scope["vitrine.ticket"], answered = ticket, False
             try:
                 response = await endpoint(Request(scope, Body(receive, admission, ticket)))

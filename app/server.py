@@ -9,12 +9,16 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.limits import Gate, problem_parts
 from app.main import create_app
 from app.metrics import Metrics
 from app.service import Service
@@ -24,6 +28,8 @@ from app.supervisor import SIGNALS
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
+LISTENERS = 4
+"""Handles of the listening socket. In each turn of its loop libuv takes one connection a handle, too few in a rush."""
 
 
 class Server(uvicorn.Server):
@@ -63,7 +69,30 @@ class Coalescing:
 
 
 class Protocol(HttpToolsProtocol):
-    """Uvicorn's, on such a transport."""
+    """Uvicorn's, on such a transport. It refuses at once what the gate turns away."""
+
+    def __init__(self, gate: Gate, **arguments: Any) -> None:  # noqa: ANN401  # uvicorn's own
+        super().__init__(**arguments)
+        self._gate = gate
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        scope = cast("Scope", cycle.scope)
+        error = None if self.access_log else self._gate.turned_away(scope)  # the log is written on the long way
+        if error is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        body, fields = problem_parts(scope, error)
+        keep = cycle.keep_alive and "Connection" not in fields
+        if not keep:
+            fields["Connection"] = "close"
+        fields["Content-Length"] = str(len(body))
+        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
+        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *dates, head, b"\r\n", body]))
+        cycle.response_started = cycle.response_complete = True  # what comes of its body is not looked at
+        if not keep:
+            self.transport.close()
+        cycle.on_response()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Coalescing(transport, self.loop))  # type: ignore[arg-type]
@@ -83,9 +112,10 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
     """
     raise_file_limit()
     service = Service(settings, Metrics(folder))
+    gate = create_app(service)
     config = uvicorn.Config(
-        create_app(service),
-        http=Protocol,
+        gate,
+        http=partial(Protocol, gate),  # type: ignore[arg-type]  # whatever makes one
         server_header=False,
         access_log=settings.access_log,
         log_level=settings.log_level,
@@ -117,7 +147,7 @@ async def attended(service: Service, server: Server, listener: socket.socket, pa
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     loop.add_reader(parent, stop.set)
-    serving = loop.create_task(server.serve([listener]))
+    serving = loop.create_task(server.serve([listener, *(listener.dup() for _ in range(LISTENERS - 1))]))
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     loop.remove_reader(parent)

@@ -75,7 +75,24 @@ def test_work_that_outlasts_the_drain_time_is_given_up_and_the_exit_code_says_so
         answers = await asyncio.gather(*long)
         assert {answer.status for answer in answers} <= {LOST, 200, 500, 503}
 
-    with running(code=1, DRAIN_S=0.5, LOG_LEVEL="warning") as server:
+    with running(code=1, DRAIN_S=0.5, TILE_S=0.02, LOG_LEVEL="warning") as server:
+        asyncio.run(asyncio.wait_for(scenario(server), 60))
+
+
+def test_a_body_that_never_comes_does_not_hold_the_drain():
+    async def scenario(server):
+        slow = await Connection.to(server.port)
+        slow.writer.write(generate(seed=1)[:-5])
+        await asyncio.sleep(0.5)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        answer = await slow.ask(b"")
+        assert (answer.status, answer.problem) == (503, "draining")
+        assert await asyncio.to_thread(server.process.wait, 30) == 0
+        await slow.close()
+        assert time.monotonic() - begun < 12  # the body had 5 s, of the 60 that bodies have otherwise
+
+    with running(LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
