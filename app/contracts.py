@@ -61,7 +61,8 @@ def smoke_row(model: Model) -> Row:
     check_fields(model)
     if m.task == "generate":
         return {"z": latent(0), "label": np.int64(0), "truncation": np.float32(1)}
-    image = np.resize(np.arange(256, dtype=np.uint8), (m.tile, m.tile, 3))
+    side = m.size if m.task == "cutout" else m.tile
+    image = np.resize(np.arange(256, dtype=np.uint8), (side, side, 3))
     return {"image": image, "strength": np.float32(0.5)} if m.task == "enhance" else {"image": image}
 
 
@@ -75,6 +76,7 @@ def check_fields(model: Model) -> None:
     needs = {
         "generate": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
         "enhance": {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2, "scale": m.scale == 2},
+        "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
     }
     if m.task not in needs:
@@ -119,7 +121,7 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
 
 def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     """The shape of the output for one row."""
-    if m.task == "generate":
+    if m.task in ("generate", "cutout"):
         return (m.size, m.size, 4)
     height, width = row["image"].shape[:2]
     return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()

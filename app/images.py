@@ -20,6 +20,7 @@ from app.containers import has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 # Our own limit is checked on the header, with a message of ours.
 Image.MAX_IMAGE_PIXELS = None
@@ -232,6 +233,12 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
         small = image.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS)
         return np.array(small.convert("RGBA"))
     return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def resample(plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Floats:
+    """(H, W) float32, or the part in `box` (left, top, right, bottom; px), at another size, bilinear."""
+    image = Image.fromarray(np.ascontiguousarray(plane))
+    return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
 
 
 def over(rgba: Pixels, colour: tuple[int, int, int]) -> Pixels:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -18,11 +18,12 @@ from app import __version__
 from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
-from app.errors import ImageTooLarge, UnknownCategory, UnknownModel
+from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
 from app.images import Credits, ImageFormat, Picture, Pixels, decode, encode, over, resize
 from app.provenance import NO_CREDITS, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest, rgb_of
 from app.service import Call, Service
+from app.tasks.cutout import Whole, refined
 from app.tasks.enhance import LevelTiles, fill_hidden, keep_mean
 from app.tasks.generate import SEEDS, drawn_label, latent, mixed
 
@@ -148,14 +149,32 @@ async def enhance(
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
         raise ImageTooLarge(f"The answer would be over {service.settings.max_output_pixels} pixels.")
-    if options.background != "keep" and picture.alpha is None:
-        raise UnknownModel("Another background needs a cut-out, and no model for that is in the repository.")
     with service.admission.holding(area * (1 + max(4, options.scale**2))):
+        if options.background != "keep" and picture.alpha is None:
+            picture = await cut_out(service, call, picture)
         xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
         file = await restored(
             service, call, picture, options, partial(finish_enhanced, picture, options, image_format, xmp)
         )
     return Answer([file], image_format, model.label, model.digest, call.ms), picture
+
+
+async def cut_out(service: Service, call: Call, picture: Picture) -> Picture:
+    """A photo with alpha, at its own size and layout; where it is 255 the colours are the photo's own.
+
+    Raises:
+        UnknownModel: no model for that is in the repository.
+        InvalidOptions: no product was found.
+    """
+    model = call.catalogue.find("cutout")
+    work = await service.timed("decode", call, Whole, picture.rgb, model.model.manifest.size)
+    cutout = await service.infer(call, model, work, lambda: work.cutout)
+    rgba = await service.timed("infer", call, refined, picture.rgb, cutout)
+    if not rgba[..., 3].any():
+        raise InvalidOptions(
+            [{"loc": ["background"], "msg": "no product was found in the photo", "type": "no_product"}]
+        )
+    return replace(picture, rgb=np.ascontiguousarray(rgba[..., :3]), alpha=rgba[..., 3])
 
 
 async def restored(

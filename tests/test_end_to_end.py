@@ -195,6 +195,42 @@ def test_bad_uploads_get_a_problem(client, data, kind, status):
     assert client.post("/enhance", files={"image": photo(size=(9, 9))}).status_code == 200
 
 
+def ball(width, height):
+    """An orange ball on blue-grey ground with light from one side; and where the ball is."""
+    down, across = np.mgrid[:height, :width] + 0.5
+    distance = np.hypot(across - width / 2, down - height / 2)
+    inside = distance < 0.3 * min(width, height)
+    ground = np.stack([70 + 30 * across / width, 90 + 20 * down / height, np.full_like(across, 120)], 2)
+    orange = np.array([230, 120, 30]) * (1 - 0.35 * across / width)[..., None]
+    noise = np.random.default_rng(0).normal(0, 3, (height, width, 3))
+    return np.clip(np.where(inside[..., None], orange, ground) + noise, 0, 255).astype(np.uint8), inside
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 260), (1800, 1200)])
+def test_a_product_is_cut_out_at_the_photos_own_size(client, width, height):
+    """With scale 1 and no restoration its pixels stay as they are."""
+    rgb, inside = ball(width, height)
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    options = {"scale": "1", "denoise": "0", "format": "png"}
+
+    def cut(background):
+        response = client.post("/enhance", files={"image": file.getvalue()}, data={**options, "background": background})
+        return np.asarray(picture(response))
+
+    rgba, white = cut("transparent"), cut("white")
+    found = rgba[..., 3] > 127
+
+    assert rgba.shape == (height, width, 4)
+    assert white.shape == (height, width, 3)
+    assert (found & inside).sum() / (found | inside).sum() > 0.97
+    opaque = rgba[..., 3] == 255
+    assert opaque.sum() > 0.9 * inside.sum()
+    assert (rgba[..., :3][opaque] == rgb[opaque]).all()
+    assert (white[rgba[..., 3] == 0] == 255).all()
+    assert (white[opaque] == rgb[opaque]).all()
+
+
 @pytest.mark.parametrize(
     ("options", "status"),
     [
@@ -202,7 +238,6 @@ def test_bad_uploads_get_a_problem(client, data, kind, status):
         ({"denoise": "2"}, 422),
         ({"denoise": "nan"}, 422),
         ({"colour": "red"}, 422),
-        ({"background": "white"}, 404),
         ({"preset": "ebay"}, 404),
     ],
 )

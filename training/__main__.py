@@ -16,11 +16,13 @@ import torch
 from training import evaluate, hardware
 from training.adversarial import GanRecipe, GanTrainer
 from training.checkpoint import CheckpointError
+from training.composites import read_material
 from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
 from training.export import ExportError, publish
 from training.loop import Trainer, train
+from training.matting import MattingRecipe, MattingTrainer
 from training.recipes import RECIPES, Recipe, quick
 from training.restoration import RestorationTrainer
 
@@ -54,7 +56,14 @@ def make_parser() -> argparse.ArgumentParser:
     add_export(commands.add_parser("export", help="publish a run as the next version of its model"))
     command = commands.add_parser("evaluate", help="measure a published model on held-out data")
     command.add_argument("folder", type=Path, help="a version's folder, such as models/enhance-x2/1")
-    command.add_argument("--data", type=Path, required=True, help="photos; for a generator, a folder made by curate")
+    command.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FOLDER",
+        help="photos; for a generator, a folder made by curate; for cutout, what it was trained on",
+    )
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
     return parser
@@ -62,7 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
-    command.add_argument("--data", type=Path, required=True, help="what the recipe learns from")
+    command.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FOLDER",
+        help="what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds",
+    )
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -110,8 +126,19 @@ def run_recipe(options: argparse.Namespace) -> None:
     say(f"{recipe.name} {state}; see {options.out / 'samples'} and curves.png")
 
 
-def prepare(recipe: Recipe, folder: Path, device: str) -> tuple[Recipe, Trainer, dict[str, Any]]:
-    """The recipe fitted to the data, its trainer, and the facts about the data that the run folder keeps."""
+def prepare(recipe: Recipe, folders: list[Path], device: str) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """The recipe fitted to the data, its trainer, and the facts about the data that the run folder keeps.
+
+    Raises:
+        DataError: the folders do not hold what the recipe needs.
+    """
+    if isinstance(recipe, MattingRecipe):
+        material = read_material(folders, "train")
+        kinds = {"photos": material.photos, "scenes": material.scenes, "grounds": material.places + material.surfaces}
+        return recipe, MattingTrainer(recipe, material, device), {name: len(found) for name, found in kinds.items()}
+    if len(folders) > 1:
+        raise DataError(f"{recipe.name} learns from one folder")
+    folder = folders[0]
     if isinstance(recipe, GanRecipe):
         products = read_products(folder, "train", recipe.network.size)
         recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))

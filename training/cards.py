@@ -10,11 +10,13 @@ from typing import Any
 PURPOSE = {
     "generate": "Makes product pictures by category and seed (`POST /generate`).",
     "enhance": "Doubles a photo's size and restores it as strongly as asked (`POST /enhance`).",
+    "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
     "level": "Estimates how degraded a photo is, to choose the strength of `POST /enhance` when the client does not.",
 }
 PICTURES = {
     "generate": "Uncurated: the first draws of one random generator, truncation 0.8, a column a class ({classes}).",
     "enhance": "Uncurated: the first held-out photos. Degraded input, bicubic, this model, truth.",
+    "cutout": "Uncurated: held-out pictures at equal steps. Input, this model, GrabCut, truth; twice a row.",
 }
 
 

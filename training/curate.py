@@ -2,7 +2,8 @@
 
 Photos are decoded and set upright, near-duplicates left out, the product cut out, centred and scaled, badly cut ones
 filtered out, and the rest split by hash. What is written: `128/ID.png` and `64/ID.png` (straight RGBA, white where
-transparent), `index.csv`, `rejected.csv`, `report.md` and contact sheets of both the kept and the rejected.
+transparent), `photos/ID.png` (the whole photo, at most 320 px, with its mask as alpha), `index.csv`, `rejected.csv`,
+`report.md` and contact sheets of both the kept and the rejected.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Candidate:
     reason: str
     hash: int  # 64-bit difference hash of the whole photo
     square: Pixels  # (128, 128, 4) straight RGBA
+    photo_rgba: Pixels  # (H, W, 4) the whole photo at working size, the mask as its alpha
 
 
 def list_photos(folder: Path, names: Mapping[str, str] | None) -> list[Photo]:
@@ -104,7 +106,7 @@ def prepare(photo: Photo) -> Candidate | None:
     cutout = cut_out(rgb)
     usable = cutout.mask.any()
     square = place(cutout.rgb, cutout.mask, SIDES[0]) if usable else np.full((SIDES[0], SIDES[0], 4), 255, np.uint8)
-    return Candidate(photo, cutout.reason, difference_hash(rgb), square)
+    return Candidate(photo, cutout.reason, difference_hash(rgb), square, np.dstack([cutout.rgb, cutout.mask]))
 
 
 def duplicates(candidates: list[Candidate]) -> set[str]:
@@ -200,12 +202,13 @@ def curate(folder: Path, out: Path, names: Mapping[str, str] | None, processes: 
         results = list(tqdm(work, total=len(photos), desc="cutting out", unit="photo"))
     candidates = [candidate for candidate in results if candidate is not None]
     kept, rejected = choose(candidates)
-    for side in SIDES:
-        (out / str(side)).mkdir(parents=True, exist_ok=True)
+    for name in (*map(str, SIDES), "photos"):
+        (out / name).mkdir(parents=True, exist_ok=True)
     for candidate in kept:
         for side in SIDES:
             square = candidate.square if side == SIDES[0] else shrink_rgba(candidate.square, side)
             write_picture(out / str(side) / f"{candidate.photo.id}.png", square)
+        write_picture(out / "photos" / f"{candidate.photo.id}.png", candidate.photo_rgba)
 
     def source(candidate: Candidate) -> str:
         return candidate.photo.path.relative_to(folder).as_posix()

@@ -6,7 +6,7 @@ Each measure becomes a record of the manifest's `quality`: measure, value, unit,
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from training.cards import write_card
 from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
+from training.evaluate_cutout import evaluate_cutout
 from training.export import versions
+from training.figures import Report
 from training.pictures import Pixels, on_white, sheet, write_picture
 
 SIDE = 320  # px of the clean crops
@@ -30,20 +32,10 @@ class EvaluationError(Exception):
     """The model cannot be evaluated. The message says what is missing."""
 
 
-@dataclass(slots=True)
-class Report:
-    """What an evaluation found, and a picture of it where there is something to see."""
+def evaluate(folder: Path, data: list[Path]) -> Report:
+    """Measure the model of a version's folder on held-out data of its kind.
 
-    records: list[dict[str, Any]] = field(default_factory=list)
-    picture: Pixels | None = None
-
-    def add(self, measure: str, value: float, unit: str, data: str) -> None:
-        """Note one figure, rounded to four digits."""
-        self.records.append({"measure": measure, "value": float(f"{value:.4g}"), "unit": unit, "data": data})
-
-
-def evaluate(folder: Path, data: Path) -> Report:
-    """Measure the model of a version's folder on held-out data of its kind (photos, or curated products).
+    That is a folder of photos, for a generator one of curated products, for cut-outs all that they are learned from.
 
     Raises:
         EvaluationError: no manifest, an unknown task, or the models around it are missing.
@@ -54,10 +46,14 @@ def evaluate(folder: Path, data: Path) -> Report:
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{folder} holds no readable manifest.json") from error
     session = load(folder)
+    if manifest["task"] == "cutout":
+        return evaluate_cutout(session, manifest["size"], data)
+    if len(data) > 1:
+        raise EvaluationError(f"a model for {manifest['task']} is measured on one folder")
     if manifest["task"] == "generate":
-        train, test = (read_products(data, split, manifest["size"]) for split in ("train", "test"))
+        train, test = (read_products(data[0], split, manifest["size"]) for split in ("train", "test"))
         return evaluate_generator(session, manifest, train, test)
-    photos = read_photos(data, "test", least=192, most=50)
+    photos = read_photos(data[0], "test", least=192, most=50)
     if manifest["task"] == "level":
         return evaluate_level(session, photos)
     if manifest["task"] == "enhance":

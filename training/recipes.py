@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from training.adversarial import GanRecipe
 from training.dcgan import DcganRecipe
+from training.matting import MattingRecipe
 from training.networks.dcgan import DcganConfig
 from training.networks.enhance import EnhanceConfig
 from training.networks.generator import GeneratorConfig
 from training.networks.level import LevelConfig
+from training.networks.matting import MattingConfig
 from training.restoration import RestorationRecipe
 
-Recipe = GanRecipe | DcganRecipe | RestorationRecipe
+Recipe = GanRecipe | DcganRecipe | MattingRecipe | RestorationRecipe
 
 
 def dcgan_28() -> DcganRecipe:
@@ -44,11 +46,17 @@ def restoration_level() -> RestorationRecipe:
     )
 
 
+def cutout() -> MattingRecipe:
+    """Products out of photos: about an hour on two cores."""
+    return MattingRecipe(name="cutout", network=MattingConfig(), stages=((128, 7000), (192, 1200), (256, 800)))
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "dcgan-28": dcgan_28,
     "garments-64": garments_64,
     "enhance-x2": enhance_x2,
     "restoration-level": restoration_level,
+    "cutout": cutout,
 }
 
 
@@ -59,6 +67,9 @@ def quick(recipe: Recipe) -> Recipe:
         return replace(recipe, network=small, stages=((2, 4, 0.1), (4, 4, 1.0)), batch_size=4)
     if isinstance(recipe, DcganRecipe):
         return replace(recipe, network=DcganConfig(width=4), steps=8, batch_size=8)
+    if isinstance(recipe, MattingRecipe):
+        thin = MattingConfig(channels=(4, 4, 4, 4, 4), blocks=(0, 0, 0, 1, 1), detail=4)
+        return replace(recipe, network=thin, stages=((32, 4), (64, 4)), batch_size=2)
     if isinstance(recipe.network, EnhanceConfig):
         return replace(recipe, network=EnhanceConfig(channels=8, convs=1), steps=8, batch_size=2)
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)

@@ -14,7 +14,7 @@ from app.model_commands import add_parsers, run
 from app.repository import Model, RepositoryError, read_manifest, read_models
 
 MODELS = Path(__file__).parents[2] / "models"
-SHIPPED = {"enhance-x2": "1", "garments-64": "3", "restoration-level": "2"}
+SHIPPED = {"cutout": "1", "enhance-x2": "1", "garments-64": "3", "restoration-level": "2"}
 LEVEL = "restoration-level"
 
 
@@ -110,7 +110,7 @@ def test_an_empty_repository_is_an_error(vitrine, tmp_path, words):
         (LEVEL, {"tile": 1_000_000_000}, "tile 1000000000"),
         (LEVEL, {"task": "enhance", "margin": 10, "scale": 2}, "a run of 1 failed"),
         (LEVEL, {"task": "generate", "size": 64, "classes": ["hat"]}, "a run of 1 failed"),
-        (LEVEL, {"task": "cutout"}, "no task 'cutout'"),
+        (LEVEL, {"task": "paint"}, "no task 'paint'"),
         (LEVEL, {"data": b"not a graph"}, "cannot be loaded"),
         (LEVEL, {"data": b""}, "cannot be loaded"),
     ],

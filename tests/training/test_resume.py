@@ -8,9 +8,11 @@ import torch
 
 from training import checkpoint
 from training.adversarial import GanTrainer
+from training.composites import Material
 from training.data import Labelled, Photos
 from training.dcgan import DcganTrainer
 from training.loop import train
+from training.matting import MattingTrainer
 from training.recipes import RECIPES, quick
 from training.restoration import RestorationTrainer
 
@@ -24,6 +26,9 @@ def make(name, **changes):
     if name == "dcgan-28":
         pictures = random.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
         return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, tuple("abcdefghij")))
+    if name == "cutout":
+        products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
+        return recipe, MattingTrainer(recipe, Material(products, products, products, [], []))
     photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]
     return recipe, RestorationTrainer(recipe, Photos(photos))
 

@@ -1,0 +1,89 @@
+"""Composites have an exact truth; splits share no object; the losses and scores know good from bad."""
+
+import cv2
+import numpy as np
+import torch
+
+from training.composites import Material, Shares, composite, object_of, read_material, sample
+from training.curate import split_of
+from training.evaluate_cutout import score
+from training.matting import batch, matting_terms
+
+
+def product(seed, side=64):
+    """An ellipse of one colour with a soft edge; (S, S, 4) uint8."""
+    random = np.random.default_rng(seed)
+    alpha = np.zeros((side, side), np.uint8)
+    cv2.ellipse(alpha, (side // 2, side // 2), (side // 3, side // 4), 20, 0, 360, 255, -1, cv2.LINE_AA)
+    return np.dstack([np.full((side, side, 3), random.integers(30, 226, 3), np.uint8), alpha])
+
+
+def material():
+    rng = np.random.default_rng(0)
+    products = [product(seed) for seed in range(4)]
+    grounds = [rng.integers(0, 256, (200, 200, 3), dtype=np.uint8) for _ in range(2)]
+    surfaces = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)]
+    return Material(products, products, products, grounds, surfaces)
+
+
+def test_where_a_composite_is_all_product_it_is_the_products_own_colour_and_shadows_are_no_product():
+    for seed in range(20):
+        made = composite(material(), 64, Shares(shadow=1.0), np.random.default_rng(seed))
+        inside = made.alpha > 0.999
+        assert np.abs(made.residual[inside]).max(initial=0) < 0.01
+        assert made.alpha.max() <= 1
+        assert (made.residual[made.alpha < 0.01] == 0).all()
+        # Products are ellipses: no shadow has widened them.
+        rows, columns = (np.flatnonzero((made.alpha > 0.5).any(axis)) for axis in (1, 0))
+        if rows.size and columns.size:
+            assert (made.alpha > 0.5).mean() < 0.9
+
+
+def test_samples_are_in_range_and_the_same_for_the_same_numbers():
+    for seed in range(12):
+        first, again = (sample(material(), 64, Shares(), np.random.default_rng(seed)) for _ in range(2))
+        for one, other in zip(first, again, strict=True):
+            assert one.dtype == np.float32
+            assert np.array_equal(one, other)
+        assert first.rgb.shape == (64, 64, 3)
+        assert 0 <= first.alpha.min() <= first.alpha.max() <= 1
+
+
+def test_a_batch_has_its_channels_first():
+    shapes = [tuple(part.shape) for part in batch(material(), 32, 3, Shares(), torch.Generator().manual_seed(0))]
+
+    assert shapes == [(3, 3, 32, 32), (3, 1, 32, 32), (3, 3, 32, 32), (3, 1, 32, 32)]
+
+
+def test_scenes_are_split_by_object(tmp_path):
+    (tmp_path / "scenes.csv").write_text("key\n")
+    keys = [f"thing{number}_{view:02d}" for number in range(60) for view in range(2)]
+    for key in keys:
+        cv2.imwrite(str(tmp_path / f"{key}_studio.webp"), product(1, 16), [cv2.IMWRITE_WEBP_QUALITY, 101])
+        cv2.imwrite(str(tmp_path / f"{key}_scene.webp"), product(1, 16)[..., :3], [cv2.IMWRITE_WEBP_QUALITY, 101])
+    counts = {split: len(read_material([tmp_path], split).scenes) for split in ("train", "validation", "test")}
+
+    assert sum(counts.values()) == len(keys)
+    assert counts["train"] == sum(split_of(object_of(key)) == "train" for key in keys)
+    assert all(count % 2 == 0 for count in counts.values())
+
+
+def test_losses_are_least_for_the_truth():
+    alpha = torch.from_numpy(product(0)[None, None, ..., 3].astype(np.float32) / 255)
+    nothing, everywhere = torch.zeros(1, 3, 64, 64), torch.ones_like(alpha)
+    right = matting_terms(torch.logit(alpha, 1e-4), nothing, alpha, nothing, everywhere)
+    shifted = matting_terms(torch.logit(alpha.roll(5, -1), 1e-4), nothing + 0.1, alpha, nothing, everywhere)
+
+    assert all(right[name] < 0.5 * shifted[name] for name in ("l1", "overlap", "edges", "residual"))
+    assert right["cross_entropy"] < shifted["cross_entropy"]
+    assert right["l1"] < 1e-3
+
+
+def test_a_perfect_cut_scores_one_and_a_shifted_one_does_not():
+    alpha = product(0)[..., 3].astype(np.float32) / 255
+
+    assert score(alpha, alpha, 0.01) == (1, 0, 0, 10)
+    worse = score(np.roll(alpha, 6, 1), alpha, 0)
+    assert worse.iou < 0.8
+    assert worse.mae > 0.01
+    assert worse.gradient > 0
