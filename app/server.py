@@ -28,8 +28,6 @@ from app.supervisor import SIGNALS
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
-LISTENERS = 4
-"""Handles of the listening socket. In each turn of its loop libuv takes one connection a handle, too few in a rush."""
 
 
 class Server(uvicorn.Server):
@@ -147,7 +145,7 @@ async def attended(service: Service, server: Server, listener: socket.socket, pa
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     loop.add_reader(parent, stop.set)
-    serving = loop.create_task(server.serve([listener, *(listener.dup() for _ in range(LISTENERS - 1))]))
+    serving = loop.create_task(server.serve([listener]))
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     loop.remove_reader(parent)
