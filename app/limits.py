@@ -20,7 +20,7 @@ from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptio
 from app.service import Service
 
 log = logging.getLogger("vitrine")
-encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encoded: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 

@@ -23,7 +23,7 @@ from app.images import Credits, ImageFormat, Picture, Pixels, decode, encode, ov
 from app.provenance import NO_CREDITS, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest, rgb_of
 from app.service import Call, Service
-from app.tasks.cutout import Whole, refined
+from app.tasks.cutout import Whole
 from app.tasks.enhance import LevelTiles, fill_hidden, keep_mean
 from app.tasks.generate import SEEDS, drawn_label, latent, mixed
 
@@ -168,8 +168,8 @@ async def cut_out(service: Service, call: Call, picture: Picture) -> Picture:
     """
     model = call.catalogue.find("cutout")
     work = await service.timed("decode", call, Whole, picture.rgb, model.model.manifest.size)
-    cutout = await service.infer(call, model, work, lambda: work.cutout)
-    rgba = await service.timed("infer", call, refined, picture.rgb, cutout)
+    await service.infer(call, model, work, lambda: None)
+    rgba = await service.timed("infer", call, work.refined)
     if not rgba[..., 3].any():
         raise InvalidOptions(
             [{"loc": ["background"], "msg": "no product was found in the photo", "type": "no_product"}]

@@ -20,9 +20,10 @@ from training.composites import read_material
 from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
-from training.export import ExportError, publish
+from training.export import ExportError, publish, weights_of
 from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
+from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.restoration import RestorationTrainer
 
@@ -56,30 +57,23 @@ def make_parser() -> argparse.ArgumentParser:
     add_export(commands.add_parser("export", help="publish a run as the next version of its model"))
     command = commands.add_parser("evaluate", help="measure a published model on held-out data")
     command.add_argument("folder", type=Path, help="a version's folder, such as models/enhance-x2/1")
-    command.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FOLDER",
-        help="photos; for a generator, a folder made by curate; for cutout, what it was trained on",
-    )
+    add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
     return parser
 
 
+def add_data(command: argparse.ArgumentParser, text: str) -> None:
+    """The folders that a command reads."""
+    command.add_argument("--data", type=Path, nargs="+", required=True, metavar="FOLDER", help=text)
+
+
 def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
-    command.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FOLDER",
-        help="what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds",
-    )
+    add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
+    if name.startswith("cutout"):
+        command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     command.add_argument("--threads", type=int, default=0, help="CPU threads (default: one per core)")
@@ -111,7 +105,7 @@ def run_recipe(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     recipe = quick(RECIPES[options.command]()) if options.quick else RECIPES[options.command]()
-    recipe, trainer, data = prepare(recipe, options.data, options.device)
+    recipe, trainer, data = prepare(recipe, options.data, options.device, getattr(options, "start", None))
     note_data(options.out, data)
     done = train(
         trainer,
@@ -126,16 +120,26 @@ def run_recipe(options: argparse.Namespace) -> None:
     say(f"{recipe.name} {state}; see {options.out / 'samples'} and curves.png")
 
 
-def prepare(recipe: Recipe, folders: list[Path], device: str) -> tuple[Recipe, Trainer, dict[str, Any]]:
+def prepare(
+    recipe: Recipe, folders: list[Path], device: str, start: Path | None = None
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """The recipe fitted to the data, its trainer, and the facts about the data that the run folder keeps.
 
     Raises:
         DataError: the folders do not hold what the recipe needs.
+        ExportError: `start` is no published version of the recipe's network.
     """
     if isinstance(recipe, MattingRecipe):
         material = read_material(folders, "train")
         kinds = {"photos": material.photos, "scenes": material.scenes, "grounds": material.places + material.surfaces}
-        return recipe, MattingTrainer(recipe, material, device), {name: len(found) for name, found in kinds.items()}
+        weights: dict[str, torch.Tensor] = {}
+        if start is not None:
+            weights, digest = weights_of(start, MattingNet(recipe.network))
+            recipe = replace(recipe, start=digest)
+        trainer = MattingTrainer(recipe, material, device)
+        if weights:
+            trainer.averaged.begin(weights)
+        return recipe, trainer, {name: len(found) for name, found in kinds.items()}
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
     folder = folders[0]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.curate import PHOTO_SUFFIXES, split_of
-from training.cutout import bleed
+from training.cutout import bleed, bounds
 from training.data import DataError
 from training.pictures import Pixels, read_rgb, read_rgba
 
@@ -129,10 +129,9 @@ def read_grounds(folder: Path, found: Material) -> None:
 
 def trimmed(rgba: Pixels) -> Pixels:
     """A product without what is empty around it."""
-    rows, columns = (np.flatnonzero((rgba[..., 3] > 8).any(axis)) for axis in (1, 0))
-    if not rows.size:
-        return rgba
-    return np.ascontiguousarray(rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    height, width = rgba.shape[:2]
+    top, left, bottom, right = bounds(rgba[..., 3] > 8) or (0, 0, height, width)
+    return np.ascontiguousarray(rgba[top:bottom, left:right])
 
 
 def sample(material: Material, side: int, shares: Shares, random: Random) -> Sample:
@@ -144,7 +143,7 @@ def sample(material: Material, side: int, shares: Shares, random: Random) -> Sam
         made = framed(pick(material.scenes, random), side, random, trusted=True)
     else:
         made = composite(material, side, shares, random)
-    return taken(made, random)
+    return taken(recoloured(made, random), random)
 
 
 def pick(pictures: list[Pixels], random: Random) -> Pixels:
@@ -157,8 +156,7 @@ def framed(rgba: Pixels, side: int, random: Random, *, trusted: bool) -> Sample:
     Where the mask is not `trusted`, its edge is not either.
     """
     height, width = rgba.shape[:2]
-    rows, columns = (np.flatnonzero((rgba[..., 3] > 127).any(axis)) for axis in (1, 0))
-    box = (0, 0, height, width) if not rows.size else (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+    box = bounds(rgba[..., 3] > 127) or (0, 0, height, width)
     tight = 1 - 1.15 * random.beta(1.2, 1.2) if random.random() < 0.7 else 1.0  # 1: the whole picture; 0: the box
     top, left, bottom, right = (
         tight * whole + (1 - tight) * edge for whole, edge in zip((0, 0, height, width), box, strict=True)
@@ -185,14 +183,17 @@ def smoothed(picture: Pixels, reduction: float) -> Pixels:
 
 
 def square_of(top: float, left: float, bottom: float, right: float, side: int, random: Random) -> NDArray[np.float64]:
-    """The affine map of a rectangle to the square, mirrored at random and turned by up to 10 degrees."""
+    """The affine map of a rectangle to the square, mirrored and turned a little at random."""
     angle = np.deg2rad(random.normal(0, 4)) if random.random() < 0.5 else 0.0
     mirror = -1.0 if random.random() < 0.5 else 1.0
     centre = np.array([(left + right) / 2, (top + bottom) / 2])
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    scale = np.diag([mirror * side / (right - left), side / (bottom - top)])
-    linear = scale @ turn
+    linear = np.diag([mirror * side / (right - left), side / (bottom - top)]) @ turn(angle)
     return np.column_stack([linear, np.array([side / 2, side / 2]) - linear @ centre])
+
+
+def turn(angle: float) -> NDArray[np.float64]:
+    """The matrix of a turn by so many radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def composite(material: Material, side: int, shares: Shares, random: Random) -> Sample:
@@ -223,8 +224,7 @@ def placed(rgba: Pixels, side: int, random: Random, count: int) -> tuple[Floats,
     centre = side / 2 + random.uniform(-0.5, 0.5, 2) * room
     angle = np.deg2rad(random.normal(0, 8))
     mirror = -1.0 if random.random() < 0.5 else 1.0
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = turn @ np.diag([mirror * size[0] / width, size[1] / height])
+    linear = turn(angle) @ np.diag([mirror * size[0] / width, size[1] / height])
     matrix = np.column_stack([linear, centre - linear @ np.array([width / 2, height / 2])])
     picture = premultiplied(rgba)
     if reach < 0.83:
@@ -319,6 +319,18 @@ def shadow(alpha: Floats, random: Random) -> Floats:
     shape = cv2.warpAffine(alpha, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=0)
     soft = cv2.GaussianBlur(shape, (0, 0), side * random.uniform(0.004, 0.06))
     return floats(random.uniform(0.1, 0.75) * soft)
+
+
+def recoloured(made: Sample, random: Random) -> Sample:
+    """Sometimes with its channels exchanged, sometimes paler or stronger: there are fewer products than colours."""
+    rgb, residual = made.rgb, made.residual
+    if random.random() < 0.2:
+        order = random.permutation(3)
+        rgb, residual = rgb[..., order], residual[..., order]
+    if random.random() < 0.2:
+        amount = random.uniform(0, 1.5)
+        rgb, residual = (grey + amount * (one - grey) for one in (rgb, residual) for grey in [one.mean(-1)[..., None]])
+    return Sample(floats(rgb), made.alpha, floats(residual), made.weight)
 
 
 def taken(made: Sample, random: Random) -> Sample:

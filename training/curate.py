@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.cutout import Pixels, cut_out, place
-from training.pictures import on_white, read_rgb, sheet, write_picture
+from training.pictures import on_white, png, read_rgb, sheet, write_picture
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SIDES = (128, 64)
@@ -51,7 +51,7 @@ class Candidate:
     reason: str
     hash: int  # 64-bit difference hash of the whole photo
     square: Pixels  # (128, 128, 4) straight RGBA
-    photo_rgba: Pixels  # (H, W, 4) the whole photo at working size, the mask as its alpha
+    photo_png: bytes  # the whole photo at working size, the mask as its alpha; empty where it may not be used
 
 
 def list_photos(folder: Path, names: Mapping[str, str] | None) -> list[Photo]:
@@ -106,7 +106,8 @@ def prepare(photo: Photo) -> Candidate | None:
     cutout = cut_out(rgb)
     usable = cutout.mask.any()
     square = place(cutout.rgb, cutout.mask, SIDES[0]) if usable else np.full((SIDES[0], SIDES[0], 4), 255, np.uint8)
-    return Candidate(photo, cutout.reason, difference_hash(rgb), square, np.dstack([cutout.rgb, cutout.mask]))
+    whole = b"" if cutout.reason else png(np.dstack([cutout.rgb, cutout.mask]))
+    return Candidate(photo, cutout.reason, difference_hash(rgb), square, whole)
 
 
 def duplicates(candidates: list[Candidate]) -> set[str]:
@@ -208,7 +209,7 @@ def curate(folder: Path, out: Path, names: Mapping[str, str] | None, processes: 
         for side in SIDES:
             square = candidate.square if side == SIDES[0] else shrink_rgba(candidate.square, side)
             write_picture(out / str(side) / f"{candidate.photo.id}.png", square)
-        write_picture(out / "photos" / f"{candidate.photo.id}.png", candidate.photo_rgba)
+        (out / "photos" / f"{candidate.photo.id}.png").write_bytes(candidate.photo_png)
 
     def source(candidate: Candidate) -> str:
         return candidate.photo.path.relative_to(folder).as_posix()

@@ -156,13 +156,18 @@ def bleed(rgb: Pixels, mask: Pixels, pixels: int = 2) -> Pixels:
     return np.where((core > 0)[..., None], rgb, colours[nearest]).astype(np.uint8)
 
 
+def bounds(inside: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) of what is inside, (H, W); None when nothing is."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1) if rows.size else None
+
+
 def place(rgb: Pixels, mask: Pixels, side: int, fill: float = 0.90) -> Pixels:
     """Centre a product: (H, W, 3) and (H, W) uint8 -> (side, side, 4) straight RGBA, white where alpha is 0.
 
     The long side of its bounding box becomes `fill` of `side`.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    top, left, bottom, right = bounds(mask > 0) or (0, 0, *mask.shape)
     scale = fill * side / max(bottom - top, right - left)
     shift_x = (side - scale * (left + right)) / 2
     shift_y = (side - scale * (top + bottom)) / 2

@@ -10,17 +10,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from training.composites import Floats, Material, Shares, composite, read_material, taken, unit
 from training.cutout import grabcut_mask, keep_product
 from training.figures import Report
-from training.pictures import Pixels, sheet
+from training.pictures import MAGENTA, Pixels, over, sheet
 
 COMPOSITES = 100
 SHOWN = 8
 SHOWN_SIDE = 128
-GROUND = np.array([255, 0, 255], np.float32)  # what no product is
 
 KINDS = {
     "scenes": "rendered scenes of held-out objects",
@@ -131,11 +129,6 @@ def evaluate_cutout(session: onnxruntime.InferenceSession, side: int, folders: l
 
 def shown(trial: Trial, ours: Floats, theirs: Floats) -> list[Pixels]:
     """Input, ours, GrabCut's, truth."""
-    pictures = [trial.rgb, *(over(trial.rgb, alpha) for alpha in (ours, theirs, trial.alpha))]
+    pictures = [trial.rgb, *(over(trial.rgb, alpha, MAGENTA) for alpha in (ours, theirs, trial.alpha))]
     size = (SHOWN_SIDE, SHOWN_SIDE)
     return [np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8) for one in pictures]
-
-
-def over(rgb: Pixels, alpha: NDArray[np.float32]) -> Pixels:
-    """What was cut out, on one colour."""
-    return (GROUND + (rgb - GROUND) * alpha[..., None]).round().astype(np.uint8)

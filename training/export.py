@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
 from training import checkpoint
@@ -138,9 +141,14 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
     return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
 
 
+def sides_of(graph: nn.Module) -> tuple[int, int]:
+    """Two sides of pictures that a graph takes; the same where it takes only one."""
+    return (graph.side, graph.side) if isinstance(graph, CutoutGraph) else (TILE, 96)
+
+
 def write_onnx(graph: nn.Module, path: Path) -> str:
     """Write a graph with a free batch size (and free sides, for pictures); gives the name of its output."""
-    inputs = example(graph, 2, graph.side if isinstance(graph, CutoutGraph) else TILE)
+    inputs = example(graph, 2, sides_of(graph)[0])
     batch = torch.export.Dim("batch", min=1, max=256)
     shapes = {name: {0: batch} for name in inputs}
     if isinstance(graph, EnhanceGraph | LevelGraph):
@@ -175,7 +183,7 @@ def compare(graph: nn.Module, path: Path) -> float:
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     limit = 1e-3 if isinstance(graph, LevelGraph) else 1.0
     worst = 0.0
-    for count, side in ((1, graph.side), (4, graph.side)) if isinstance(graph, CutoutGraph) else ((1, TILE), (4, 96)):
+    for count, side in zip((1, 4), sides_of(graph), strict=True):
         inputs = example(graph, count, side, seed=count)
         with torch.no_grad():
             expected = graph(*(torch.from_numpy(array) for array in inputs.values())).double().numpy()
@@ -247,6 +255,25 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     write_card(partial)
     final: Path = partial.rename(home / version)
     return final
+
+
+def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:
+    """A published version's weights, named as in `net`, and the SHA-256 of its graph.
+
+    Raises:
+        ExportError: there is no such version, or it is of another network.
+    """
+    try:
+        data = (folder / "model.onnx").read_bytes()
+        graph = onnx.load_from_string(data).graph
+    except (OSError, DecodeError) as error:
+        raise ExportError(f"{folder} holds no published model: {error}") from error
+    found = {one.name.removeprefix("net."): torch.from_numpy(to_array(one).copy()) for one in graph.initializer}
+    wanted = net.state_dict()
+    weights = {name: found[name].float() for name in wanted if name in found}
+    if any(name not in weights or weights[name].shape != tensor.shape for name, tensor in wanted.items()):
+        raise ExportError(f"{folder} is of another network than {type(net).__name__} as the recipe has it")
+    return weights, hashlib.sha256(data).hexdigest()
 
 
 def versions(home: Path) -> list[int]:

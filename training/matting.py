@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.checkpoint import optimizer_tensors, restore_optimizer
+from training.averaged import Averaged
 from training.composites import Material, Sample, Shares, sample
+from training.hardware import has_fast_bf16
 from training.networks.matting import MattingConfig, MattingNet
-from training.pictures import Pixels, sheet
-
-MAGENTA = (1.0, 0.0, 1.0)  # what no product is
+from training.pictures import MAGENTA, Pixels, sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +35,8 @@ class MattingRecipe:
     shares: Shares = field(default_factory=Shares)
     seed: int = 0
     bf16: bool = True
+    start: str = ""
+    """SHA-256 of the published graph that the training begins with; none: it begins with random weights."""
 
     @property
     def side(self) -> int:
@@ -59,9 +59,7 @@ class MattingTrainer:
         torch.manual_seed(recipe.seed)
         cv2.setNumThreads(1)  # its threads and PyTorch's would fight
         self.recipe, self.data, self.device = recipe, data, torch.device(device)
-        self.net = MattingNet(recipe.network).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(self.net).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), recipe.lr)
+        self.averaged = Averaged(MattingNet(recipe.network), self.device, recipe.ema_decay, most_gradient=1.0)
         self.batch_size, self.steps = recipe.batch_size, sum(steps for _, steps in recipe.stages)
         self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
 
@@ -69,52 +67,30 @@ class MattingTrainer:
         recipe = self.recipe
         warm = min(1.0, (1 + index) / 200)
         rate = recipe.lr * warm * (0.01 + 0.495 * (1 + math.cos(math.pi * index / self.steps)))
-        self.optimizer.param_groups[0]["lr"] = rate
         truth = batch(self.data, recipe.side_at(index), self.batch_size, recipe.shares, random)
         rgb, *rest = (tensor.to(self.device, memory_format=torch.channels_last) for tensor in truth)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            logits, residual = self.net(rgb)
+            logits, residual = self.averaged.net(rgb)
         terms = matting_terms(logits.float(), residual.float(), *rest)
-        total = torch.stack([recipe.weights[name] * term for name, term in terms.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
-        decay = min(recipe.ema_decay, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
-                average.lerp_(current, 1 - decay)
+        self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return {
-            "net": self.net.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
-        }
+        return self.averaged.state()
 
     def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.net.load_state_dict(groups["net"])
-        self.ema.load_state_dict(groups["ema"])
-        restore_optimizer(self.optimizer, groups.get("optimizer", {}))
+        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:
         """Fixed samples, three a row: picture, cut-out, truth."""
         truth = batch(self.data, self.recipe.side, 12, self.recipe.shares, torch.Generator().manual_seed(0))
         rgb, alpha, residual, _ = truth
-        logits, found = self.ema(rgb.to(self.device))
+        logits, found = self.averaged.ema(rgb.to(self.device))
         ours = on_ground(rgb + found.cpu(), logits.sigmoid().cpu())
         rows = torch.stack([rgb, ours, on_ground(rgb + residual, alpha)], 1).flatten(0, 1)
         pixels = (rows.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         return sheet(list(pixels), columns=9)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here; on processors without it, it is ten times slower."""
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return True
 
 
 def batch(material: Material, side: int, count: int, shares: Shares, random: torch.Generator) -> tuple[Tensor, ...]:
@@ -130,9 +106,9 @@ def stacked(samples: list[Sample], name: str) -> Tensor:
     return torch.from_numpy(array[:, None] if array.ndim == 3 else np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
 
 
-def on_ground(colour: Tensor, alpha: Tensor, ground: tuple[float, float, float] = MAGENTA) -> Tensor:
-    """(N, 3, S, S) with alpha (N, 1, S, S) over one colour."""
-    below = torch.tensor(ground)[None, :, None, None]
+def on_ground(colour: Tensor, alpha: Tensor) -> Tensor:
+    """(N, 3, S, S) with alpha (N, 1, S, S), all in [0, 1], over magenta."""
+    below = torch.tensor(MAGENTA)[None, :, None, None] / 255
     return below + (colour - below) * alpha
 
 

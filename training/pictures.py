@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+MAGENTA = (255.0, 0.0, 255.0)  # what no product is
 
 
 def read_rgb(path: Path) -> Pixels | None:
@@ -44,10 +45,20 @@ def write_picture(path: Path, pixels: Pixels, quality: int = 90) -> None:
         raise OSError(f"cannot write {path}")
 
 
+def png(rgba: Pixels) -> bytes:
+    """(H, W, 4) RGBA uint8 as a PNG file."""
+    return cv2.imencode(".png", rgba[..., [2, 1, 0, 3]])[1].tobytes()
+
+
 def on_white(rgba: Pixels) -> Pixels:
     """(..., 4) straight RGBA uint8 -> (..., 3) uint8 over white."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    return (rgba[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return over(rgba[..., :3], rgba[..., 3].astype(np.float32) / np.float32(255), (255, 255, 255))
+
+
+def over(rgb: Pixels, alpha: NDArray[np.float32], ground: tuple[float, float, float]) -> Pixels:
+    """(..., 3) uint8 with alpha (...) in [0, 1] over one colour."""
+    cover = alpha[..., None]
+    return (rgb * cover + np.array(ground, np.float32) * (1 - cover)).round().astype(np.uint8)
 
 
 def sheet(pictures: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:

@@ -51,12 +51,18 @@ def cutout() -> MattingRecipe:
     return MattingRecipe(name="cutout", network=MattingConfig(), stages=((128, 7000), (192, 1200), (256, 800)))
 
 
+def cutout_tune() -> MattingRecipe:
+    """A published cut-out network (--start) trained on, at the size that it serves: an hour and a half on one core."""
+    return replace(cutout(), stages=((192, 4000), (256, 10_000)), lr=5e-4)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "dcgan-28": dcgan_28,
     "garments-64": garments_64,
     "enhance-x2": enhance_x2,
     "restoration-level": restoration_level,
     "cutout": cutout,
+    "cutout-tune": cutout_tune,
 }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from training.checkpoint import optimizer_tensors, restore_optimizer
+from training.averaged import Averaged
 from training.data import Photos
 from training.degrade import Degradation, degraded_pairs
 from training.losses import restoration_terms
@@ -45,48 +44,32 @@ class RestorationTrainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.device = recipe, data, torch.device(device)
         config = recipe.network
-        self.net: nn.Module = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
-        self.net = self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(self.net).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), recipe.lr)
+        net = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
+        self.averaged: Averaged[EnhanceNet | LevelNet] = Averaged(net, self.device, recipe.ema_decay)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
 
     def _terms(self, lr: Tensor, hr: Tensor, levels: Tensor) -> dict[str, Tensor]:
+        net = self.averaged.net
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
-            output = self.net(lr, levels) if isinstance(self.net, EnhanceNet) else self.net(lr)
-        if isinstance(self.net, EnhanceNet):
+            output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
+        if isinstance(net, EnhanceNet):
             return restoration_terms(output.float(), hr)
         return {"l1": F.l1_loss(output.float(), levels)}
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
-        self.optimizer.param_groups[0]["lr"] = recipe.lr * (
-            0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps))
-        )
+        rate = recipe.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
         clean = self.data.patches(self.batch_size, recipe.patch, random)
         pairs = degraded_pairs(clean, recipe.scale, recipe.degradation, random)
         terms = self._terms(*(tensor.to(self.device) for tensor in pairs))
-        total = torch.stack([recipe.weights[name] * term for name, term in terms.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        decay = min(recipe.ema_decay, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
-                average.lerp_(current, 1 - decay)
+        self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return {
-            "net": self.net.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
-        }
+        return self.averaged.state()
 
     def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.net.load_state_dict(groups["net"])
-        self.ema.load_state_dict(groups["ema"])
-        restore_optimizer(self.optimizer, groups.get("optimizer", {}))
+        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:
@@ -95,8 +78,8 @@ class RestorationTrainer:
         clean = self.data.patches(6, self.recipe.patch, random)
         lr, hr, levels = degraded_pairs(clean, self.recipe.scale, self.recipe.degradation, random)
         columns = [F.interpolate(lr, scale_factor=float(self.recipe.scale), mode="nearest")]
-        if isinstance(self.ema, EnhanceNet):
-            columns.append(self.ema(lr.to(self.device), levels.to(self.device)).cpu())
+        if isinstance(self.averaged.ema, EnhanceNet):
+            columns.append(self.averaged.ema(lr.to(self.device), levels.to(self.device)).cpu())
         columns.append(hr)
         rows = torch.stack(columns, 1).flatten(0, 1)
         pixels = (rows.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()

@@ -23,57 +23,59 @@ BLOCK: Final = 256
 
 
 class Whole:
-    """The network's work on one photo, (H, W, 3) uint8, shrunk to the square; `cutout` is (S, S, 4) straight RGBA."""
+    """One photo's cut-out, (H, W, 3) uint8: the network's work on it, shrunk to the square, and what comes of it."""
 
     rows: Final = 1
 
     def __init__(self, rgb: Pixels, side: int) -> None:
-        self._small = resize(rgb, side, side)
-        self.cutout: Pixels = np.empty(0, np.uint8)
+        self._rgb, self._small = rgb, resize(rgb, side, side)
+        self._cutout: Pixels = np.empty(0, np.uint8)
 
     def row(self, _: int) -> Row:
         return {"image": self._small}
 
     def put(self, _: int, output: NDArray[Any]) -> None:
-        self.cutout = output
+        self._cutout = output
 
+    def refined(self) -> Pixels:
+        """What the network made of it, (S, S, 4), at the photo's own size: (H, W, 4) straight RGBA uint8.
 
-def refined(rgb: Pixels, cutout: Pixels) -> Pixels:
-    """A photo (H, W, 3) and what the network made of it (S, S, 4), both uint8 -> (H, W, 4) straight RGBA uint8.
-
-    Alpha follows the photo's edges by a guided filter (He, Sun and Tang 2013, with the photo's three channels as the
-    guide, fitted small and applied large as in their "Fast guided filter", 2015). Where alpha is 1 the colours are the
-    photo's own; at the edge the ground's share is taken out (Forte 2021): F = F' + a (I - a F' - (1 - a) B'), where F'
-    is the network's smooth foreground and B' the mean ground nearby.
-    """
-    height, width = rgb.shape[:2]
-    scale = min(1.0, FIT_SIDE / max(height, width))
-    fit = (max(1, round(height * scale)), max(1, round(width * scale)))
-    alpha = unit(cutout[..., 3])
-    guide = unit(resize(rgb, fit[1], fit[0]))
-    radius = max(1, round(REACH * max(fit) / alpha.shape[0]))
-    slope, offset = guided(guide, resample(alpha, fit[1], fit[0]), radius)
-    product, ground = unit(fill_hidden(cutout[..., :3], cutout[..., 3])), ground_near(rgb, alpha)
-    sure = certain(alpha)
-    output = np.dstack([rgb, np.zeros((height, width), np.uint8)])
-    for block in blocks(height, width):
-        view = output[block]
-        seen = part(sure, block, height, width)
-        if (seen == seen.flat[0]).all() and seen.flat[0] in (0, 1):
-            view[..., 3] = 255 * int(seen.flat[0])
-            continue
-        image = unit(rgb[block])
-        at = [enlarged(plane, block, height, width) for plane in (*slope, offset)]
-        found = image[..., 0] * at[0] + image[..., 1] * at[1] + image[..., 2] * at[2] + at[3]
-        kept = enlarged(sure, block, height, width)
-        a = snapped(np.where(kept >= 1, 1, np.where(kept <= 0, 0, found)))
-        front = np.dstack([enlarged(product[..., c], block, height, width) for c in range(3)])
-        behind = np.dstack([enlarged(ground[..., c], block, height, width) for c in range(3)])
-        cover = a[..., None]
-        colour = front + cover * (image - cover * front - (1 - cover) * behind)
-        view[..., :3] = np.where(cover >= 1, rgb[block], to_bytes(colour))
-        view[..., 3] = to_bytes(a)
-    return output
+        Alpha follows the photo's edges by a guided filter (He, Sun and Tang 2013, with the photo's three channels as
+        the guide, fitted small and applied large as in their "Fast guided filter", 2015). Where alpha is 1 the colours
+        are the photo's own; at the edge the ground's share is taken out (Forte 2021):
+        F = F' + a (I - a F' - (1 - a) B'), where F' is the network's smooth foreground and B' the mean ground nearby.
+        """
+        rgb, cutout = self._rgb, self._cutout
+        height, width = rgb.shape[:2]
+        scale = min(1.0, FIT_SIDE / max(height, width))
+        fit = (max(1, round(height * scale)), max(1, round(width * scale)))
+        alpha = unit(cutout[..., 3])
+        guide = unit(resize(rgb, fit[1], fit[0]))
+        radius = max(1, round(REACH * max(fit) / alpha.shape[0]))
+        slopes, offset = guided(guide, resample(alpha, fit[1], fit[0]), radius)
+        product = unit(fill_hidden(cutout[..., :3], cutout[..., 3]))
+        ground = unit(fill_hidden(self._small, (alpha < 0.02).astype(np.uint8)))
+        sure = certain(alpha)
+        output = np.dstack([rgb, np.zeros((height, width), np.uint8)])
+        for block in blocks(height, width):
+            view, seen = output[block], part(sure, block, height, width)
+            if (seen == seen.flat[0]).all() and seen.flat[0] in (0, 1):
+                view[..., 3] = 255 * int(seen.flat[0])
+                continue
+            image = unit(rgb[block])
+            at = [enlarged(plane, block, height, width) for plane in (*slopes, offset)]
+            found = image[..., 0] * at[0] + image[..., 1] * at[1] + image[..., 2] * at[2] + at[3]
+            kept = enlarged(sure, block, height, width)
+            a = snapped(np.where(kept >= 1, 1, np.where(kept <= 0, 0, found)))
+            front, behind = (
+                np.dstack([enlarged(picture[..., c], block, height, width) for c in range(3)])
+                for picture in (product, ground)
+            )
+            cover = a[..., None]
+            colour = front + cover * (image - cover * front - (1 - cover) * behind)
+            view[..., :3] = np.where(cover >= 1, rgb[block], to_bytes(colour))
+            view[..., 3] = to_bytes(a)
+        return output
 
 
 def unit(pixels: Pixels) -> Floats:
@@ -147,14 +149,6 @@ def solved(matrix: dict[tuple[int, int], Floats], right: list[Floats]) -> list[F
         (minors[1] * x + minors[3] * y + minors[4] * z) / size,
         (minors[2] * x + minors[4] * y + minors[5] * z) / size,
     ]
-
-
-def ground_near(rgb: Pixels, alpha: Floats) -> Floats:
-    """The ground's colour at every one of the network's pixels, also under the product: (S, S, 3) in [0, 1]."""
-    side = alpha.shape[0]
-    small = resize(rgb, side, side)
-    hidden = (alpha < 0.02).astype(np.uint8)
-    return unit(fill_hidden(small, hidden)) if hidden.any() else unit(small)
 
 
 Block = tuple[slice, slice]

@@ -8,7 +8,7 @@ import pytest
 from app.errors import InvalidOptions
 from app.images import Credits, Picture, resample
 from app.pipeline import cut_out
-from app.tasks.cutout import Whole, mean_around, refined
+from app.tasks.cutout import Whole, mean_around
 
 
 def disc(side, radius=0.3):
@@ -21,6 +21,13 @@ def disc(side, radius=0.3):
 def seen(alpha, colour):
     """What a perfect network would give."""
     return np.dstack([np.full((*alpha.shape, 3), colour, np.uint8), np.rint(255 * alpha).astype(np.uint8)])
+
+
+def refined(photo, cutout):
+    """A photo with what the network made of it at 64 px."""
+    work = Whole(photo, 64)
+    work.put(0, cutout)
+    return work.refined()
 
 
 RED, GREEN = (200, 40, 30), (40, 150, 60)

@@ -1,13 +1,22 @@
 """Composites have an exact truth; splits share no object; the losses and scores know good from bad."""
 
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pytest
 import torch
 
+from training import checkpoint
+from training.__main__ import main
 from training.composites import Material, Shares, composite, object_of, read_material, sample
 from training.curate import split_of
 from training.evaluate_cutout import score
+from training.export import weights_of
 from training.matting import batch, matting_terms
+from training.networks.matting import MattingNet
+from training.recipes import RECIPES, quick
 
 
 def product(seed, side=64):
@@ -33,10 +42,11 @@ def test_where_a_composite_is_all_product_it_is_the_products_own_colour_and_shad
         assert np.abs(made.residual[inside]).max(initial=0) < 0.01
         assert made.alpha.max() <= 1
         assert (made.residual[made.alpha < 0.01] == 0).all()
-        # Products are ellipses: no shadow has widened them.
-        rows, columns = (np.flatnonzero((made.alpha > 0.5).any(axis)) for axis in (1, 0))
-        if rows.size and columns.size:
-            assert (made.alpha > 0.5).mean() < 0.9
+        lit = composite(material(), 64, Shares(shadow=0.0), np.random.default_rng(seed))
+        assert np.array_equal(made.alpha, lit.alpha)
+        assert (made.rgb <= lit.rgb + 1e-6).all()
+        assert (made.rgb < lit.rgb - 0.01).any()
+        assert (made.alpha > 0.5).mean() < 0.9
 
 
 def test_samples_are_in_range_and_the_same_for_the_same_numbers():
@@ -87,3 +97,48 @@ def test_a_perfect_cut_scores_one_and_a_shifted_one_does_not():
     assert worse.iou < 0.8
     assert worse.mae > 0.01
     assert worse.gradient > 0
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Pairs of views of sixty objects, as a folder."""
+    folder = tmp_path_factory.mktemp("scenes")
+    (folder / "scenes.csv").write_text("key\n")
+    for number in range(60):
+        for name, picture in (("studio", product(number)), ("scene", product(number)[..., :3])):
+            cv2.imwrite(str(folder / f"thing{number}_00_{name}.webp"), picture, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    return folder
+
+
+def test_a_published_network_is_trained_on_from_its_very_weights(scenes, tmp_path, capsys):
+    facts = ["--training-data", "ellipses", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
+    common = ["--quick", "--data", str(scenes), "--device", "cpu", "--threads", "1"]
+    main(["cutout", *common, "--out", str(tmp_path / "first")])
+    main(["export", str(tmp_path / "first"), "--models", str(tmp_path), *facts, "--limits", "Ellipses only."])
+    first = tmp_path / "cutout" / "1"
+    digest = json.loads((first / "manifest.json").read_text())["sha256"]
+    weights, found = weights_of(first, MattingNet(quick(RECIPES["cutout"]()).network))
+    trained = checkpoint.unflatten(checkpoint.load(tmp_path / "first" / "checkpoint")[0])["ema"]
+
+    assert found == digest
+    assert all(torch.equal(weights[name], tensor) for name, tensor in trained.items())
+    main(["cutout-tune", *common, "--out", str(tmp_path / "second"), "--start", str(first)])
+    assert json.loads((tmp_path / "second" / "recipe.json").read_text())["start"] == digest
+    with pytest.raises(SystemExit):  # without its start it is another run
+        main(["cutout-tune", *common, "--out", str(tmp_path / "second")])
+    assert "another recipe" in capsys.readouterr().err
+    main(["export", str(tmp_path / "second"), "--models", str(tmp_path), *facts, "--limits", "Ellipses only."])
+    assert (tmp_path / "cutout" / "2" / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("content", [None, b"no graph", "another network"])
+def test_what_is_no_such_network_cannot_be_begun_with(scenes, tmp_path, capsys, content):
+    if isinstance(content, bytes):
+        (tmp_path / "model.onnx").write_bytes(content)
+    folder = Path("models/restoration-level/2") if isinstance(content, str) else tmp_path
+    with pytest.raises(SystemExit) as stopped:
+        main(["cutout", "--quick", "--data", str(scenes), "--out", str(tmp_path / "run"), "--start", str(folder)])
+
+    assert stopped.value.code == 2
+    message = "another network" if isinstance(content, str) else "no published model"
+    assert message in capsys.readouterr().err

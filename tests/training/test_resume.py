@@ -26,7 +26,7 @@ def make(name, **changes):
     if name == "dcgan-28":
         pictures = random.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
         return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, tuple("abcdefghij")))
-    if name == "cutout":
+    if name.startswith("cutout"):
         products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
         return recipe, MattingTrainer(recipe, Material(products, products, products, [], []))
     photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]

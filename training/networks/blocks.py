@@ -16,9 +16,11 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
-    """A same-size convolution with He initialisation (He et al. 2015) scaled by `gain`, and zero bias."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+def conv(
+    inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0, bias: bool = True, stride: int = 1
+) -> nn.Conv2d:
+    """A convolution to 1 / `stride` of the size, with He initialisation (2015) scaled by `gain`, and zero bias."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, a=SLOPE)
     with torch.no_grad():
         layer.weight.mul_(gain)

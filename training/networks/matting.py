@@ -34,7 +34,7 @@ class MattingNet(nn.Module):
         self.config = config
         widths = (config.detail, *config.channels)
         self.detail = conv(3, config.detail)
-        self.down = nn.ModuleList(strided(a, b) for a, b in pairwise(widths))
+        self.down = nn.ModuleList(conv(a, b, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
             for width, count in zip(config.channels, config.blocks, strict=True)
@@ -73,12 +73,3 @@ class Merge(nn.Module):
         joined = self.join(torch.cat([below, kept], 1))
         mixed: Tensor = self.mix(joined if isinstance(self.mix, ResidualBlock) else leaky(joined))
         return mixed
-
-
-def strided(inputs: int, outputs: int) -> nn.Conv2d:
-    """A convolution to half the side."""
-    layer = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=0.2)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer

@@ -1,0 +1,58 @@
+"""A network with its optimizer and the moving average of its weights, as every training without a rival needs them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from training.checkpoint import optimizer_tensors, restore_optimizer
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class Averaged(Generic[N]):
+    """`net` is trained with Adam, `ema` is its average, which is what gets published."""
+
+    def __init__(self, net: N, device: torch.device, decay: float, *, most_gradient: float | None = None) -> None:
+        """`decay` is of the average in one step; gradients are cut at a norm of `most_gradient`."""
+        self.net: N = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema: N = copy.deepcopy(self.net).requires_grad_(False)
+        self._optimizer = torch.optim.Adam(self.net.parameters())
+        self._decay, self._most_gradient = decay, most_gradient
+
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with these weights instead of random ones; they must fit exactly."""
+        self.net.load_state_dict(weights)
+        self.ema.load_state_dict(weights)
+
+    def step(self, index: int, rate: float, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+        """One step down the weighted sum of loss terms; early averages forget faster."""
+        self._optimizer.param_groups[0]["lr"] = rate
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        if self._most_gradient is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self._most_gradient)
+        self._optimizer.step()
+        decay = min(self._decay, (1 + index) / (10 + index))
+        with torch.no_grad():
+            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
+                average.lerp_(current, 1 - decay)
+
+    def state(self) -> dict[str, Mapping[str, Tensor]]:
+        """As `loop.Trainer`."""
+        return {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": optimizer_tensors(self._optimizer),
+        }
+
+    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """As `loop.Trainer`."""
+        self.net.load_state_dict(groups["net"])
+        self.ema.load_state_dict(groups["ema"])
+        restore_optimizer(self._optimizer, groups.get("optimizer", {}))
