@@ -46,6 +46,8 @@ class Answer:
     model: str
     digest: str
     timings_ms: dict[str, float]
+    compliance: list[dict[str, Any]] | None = None
+    """Of a single picture that was made for a marketplace: every rule, and whether it is kept."""
 
 
 def ranked(accept: str) -> list[str]:
@@ -67,13 +69,13 @@ def ranked(accept: str) -> list[str]:
     return [kind for _, _, kind in sorted(found, key=lambda item: item[:2])]
 
 
-def negotiate(accept: str, wanted: str | None, count: int) -> tuple[Envelope, ImageFormat]:
+def negotiate(accept: str, wanted: str | None, count: int, default: str = "webp") -> tuple[Envelope, ImageFormat]:
     """The envelope and format for `count` pictures; an explicit format (`wanted`) wins over Accept's.
 
     Raises:
         NotAcceptable: nothing that Accept allows can be made.
     """
-    chosen = ImageFormat(wanted or "webp")
+    chosen = ImageFormat(wanted or default)
     for kind in ranked(accept) if accept.strip() else ["*/*"]:
         if kind == "application/json" or (kind in ("*/*", "application/*") and (count > 1 or kind[0] == "a")):
             return Envelope.JSON, chosen
@@ -103,7 +105,9 @@ def respond(answer: Answer, envelope: Envelope, headers: dict[str, str], request
     for file in answer.files:
         facts = {"media_type": kind, "width": file.width, "height": file.height}
         images.append(facts if file.seed is None else {**facts, "seed": file.seed})
-    body = {"model": answer.model, "model_digest": answer.digest, "request_id": request_id}
+    body: dict[str, Any] = {"model": answer.model, "model_digest": answer.digest, "request_id": request_id}
+    if answer.compliance is not None:
+        body["compliance"] = answer.compliance
     if envelope is Envelope.ZIP:
         return Response(_zip(answer, images, body), headers=headers, media_type="application/zip")
     data = [base64.b64encode(file.data).decode() for file in answer.files]

@@ -88,10 +88,15 @@ class Catalogue:
         Raises:
             UnknownModel: there is none.
         """
-        for one in self:
-            if one.model.manifest.task == task and wanted in (None, one.name, one.label):
-                return one
-        raise UnknownModel(f"No such model for {task!r} is in the repository.")
+        found = self.first(task, wanted)
+        if found is None:
+            raise UnknownModel(f"No such model for {task!r} is in the repository.")
+        return found
+
+    def first(self, task: str, wanted: str | None = None) -> Loaded | None:
+        """As `find`, or nothing."""
+        models = (one for one in self if one.model.manifest.task == task)
+        return next((one for one in models if wanted in (None, one.name, one.label)), None)
 
 
 @dataclass(frozen=True, slots=True)

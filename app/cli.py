@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import model_commands, tune
+from app.presets import PresetError, Presets
 from app.repository import RepositoryError, read_models
 from app.settings import Settings, share_metrics, unknown_settings
 from app.supervisor import Supervisor, bound
@@ -40,18 +41,20 @@ def main() -> None:
         sys.exit(model_commands.run(arguments, settings.models_dir))
     try:
         sys.exit(tune.run(arguments, settings) if arguments.command == "tune" else serve(settings))
-    except (RepositoryError, OSError) as error:
+    except (PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
 
 
 def serve(settings: Settings) -> int:
-    """Check the models, then serve them; gives the exit code.
+    """Check the models and presets, then serve them; gives the exit code.
 
     Raises:
         RepositoryError: a model is wrong.
+        PresetError: a preset is.
         OSError: the address cannot be had.
     """
     read_models(settings.models_dir)
+    Presets(settings.presets_dir)
     listener = bound(settings.host, settings.port)
     # Only one process needs no files to add up its metrics, and counts quicker without.
     folder = Path(tempfile.mkdtemp(prefix="vitrine-metrics-")) if settings.workers > 1 else None

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from app.repository import Manifest, Model, RepositoryError
 from app.tasks.generate import latent
+from app.tasks.harmonize import PARAMETERS
 
 MAX_SIDE: Final = 2048
+MOST_CHANGE: Final = 0.5
+"""Of a photometric parameter: beyond, a product would not be itself."""
 Row = dict[str, NDArray[Any] | np.generic]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 
@@ -61,8 +64,8 @@ def smoke_row(model: Model) -> Row:
     check_fields(model)
     if m.task == "generate":
         return {"z": latent(0), "label": np.int64(0), "truncation": np.float32(1)}
-    side = m.size if m.task == "cutout" else m.tile
-    image = np.resize(np.arange(256, dtype=np.uint8), (side, side, 3))
+    side = m.size if m.task in ("cutout", "harmonize") else m.tile
+    image = np.resize(np.arange(256, dtype=np.uint8), (side, side, 4 if m.task == "harmonize" else 3))
     return {"image": image, "strength": np.float32(0.5)} if m.task == "enhance" else {"image": image}
 
 
@@ -78,6 +81,7 @@ def check_fields(model: Model) -> None:
         "enhance": {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2, "scale": m.scale == 2},
         "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
+        "harmonize": {"size": 1 <= m.size <= MAX_SIDE},
     }
     if m.task not in needs:
         raise RepositoryError(f"{model.label}: there is no task {m.task!r}")
@@ -99,6 +103,8 @@ def check(model: Model, run: Run, row: Row, count: int) -> NDArray[Any]:
     check_kind(model, output, (count, *row_shape(model.manifest, row)))
     if model.manifest.task == "level" and not ((output >= 0) & (output <= 1)).all():
         raise RepositoryError(f"{model.label}: the level {output.tolist()} is not in [0, 1]")
+    if model.manifest.task == "harmonize" and not (np.abs(output) <= MOST_CHANGE).all():
+        raise RepositoryError(f"{model.label}: the change {output.tolist()} is not within {MOST_CHANGE}")
     if (output != output[0]).any():
         raise RepositoryError(f"{model.label}: equal rows of a batch give different outputs")
     return output
@@ -112,7 +118,7 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
     """
     if not isinstance(output, np.ndarray):
         raise RepositoryError(f"{model.label}: the output is no array but {type(output).__name__}")
-    kind = np.floating if model.manifest.task == "level" else np.uint8
+    kind = np.floating if model.manifest.task in ("level", "harmonize") else np.uint8
     if not np.issubdtype(output.dtype, kind):
         raise RepositoryError(f"{model.label}: the output is {output.dtype}, not {kind.__name__}")
     if output.shape != shape:
@@ -123,6 +129,8 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     """The shape of the output for one row."""
     if m.task in ("generate", "cutout"):
         return (m.size, m.size, 4)
+    if m.task == "harmonize":
+        return (PARAMETERS,)
     height, width = row["image"].shape[:2]
     return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()
 

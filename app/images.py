@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin
 
 from app.containers import has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
@@ -247,3 +247,24 @@ def over(rgba: Pixels, colour: tuple[int, int, int]) -> Pixels:
     plain = Image.new("RGB", image.size, colour)
     plain.paste(image, None, image)
     return np.asarray(plain)
+
+
+def blurred(pixels: Pixels, radius: float) -> Pixels:
+    """(H, W, 3) uint8 out of focus: a Gaussian of that standard deviation in px, edges repeated."""
+    return np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def covering(pixels: Pixels, width: int, height: int) -> Pixels:
+    """(H, W, 3) uint8 scaled so that it covers another size, and cut to it around its middle; Lanczos."""
+    image = Image.fromarray(pixels)
+    return np.array(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def projected(pixels: Pixels, width: int, height: int, coefficients: tuple[float, ...]) -> Pixels:
+    """(H, W, 3) uint8 seen in perspective, bicubic: (x, y) shows what is at ((ax + by + c) / w, (dx + ey + f) / w).
+
+    w = gx + hy + 1, and `coefficients` are a to h; beyond the picture's edges there is black.
+    """
+    image = Image.fromarray(pixels)
+    size, kind = (width, height), Image.Transform.PERSPECTIVE
+    return np.array(image.transform(size, kind, coefficients, Image.Resampling.BICUBIC))

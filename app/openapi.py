@@ -21,6 +21,11 @@ PICTURE: Final = {
         "seed": {"type": "integer"},
     },
 }
+FINDING: Final = {
+    "type": "object",
+    "required": ["rule", "required", "measured", "ok"],
+    "properties": {"rule": TEXT, "required": TEXT, "measured": TEXT, "ok": {"type": "boolean"}},
+}
 ANSWER: Final = {
     "type": "object",
     "required": ["images", "model", "model_digest", "request_id", "timings_ms"],
@@ -30,6 +35,7 @@ ANSWER: Final = {
         "model_digest": TEXT,
         "request_id": TEXT,
         "timings_ms": {"type": "object", "additionalProperties": {"type": "number"}},
+        "compliance": {"type": "array", "items": FINDING},
     },
 }
 PROBLEM: Final = {
@@ -100,3 +106,12 @@ def upload(options: type[BaseModel]) -> dict[str, Any]:
     content = {"multipart/form-data": {"schema": form}, "image/*": {"schema": BINARY}}
     parameters = [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
+
+
+def forms(options: type[BaseModel]) -> dict[str, Any]:
+    """The request of `/compose`: a form with several files, one of which may be a text instead."""
+    fields = options.model_json_schema()["properties"]
+    images = {"type": "array", "minItems": 1, "maxItems": 4, "items": BINARY}
+    backdrop = {"oneOf": [BINARY, fields["backdrop"]]}
+    form = {"type": "object", "required": ["image"], "properties": {"image": images, **fields, "backdrop": backdrop}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

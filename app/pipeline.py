@@ -151,7 +151,7 @@ async def enhance(
         raise ImageTooLarge(f"The answer would be over {service.settings.max_output_pixels} pixels.")
     with service.admission.holding(area * (1 + max(4, options.scale**2))):
         if options.background != "keep" and picture.alpha is None:
-            picture = await cut_out(service, call, picture)
+            picture = await cut_out(service, call, picture, ["background"])
         xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
         file = await restored(
             service, call, picture, options, partial(finish_enhanced, picture, options, image_format, xmp)
@@ -159,21 +159,24 @@ async def enhance(
     return Answer([file], image_format, model.label, model.digest, call.ms), picture
 
 
-async def cut_out(service: Service, call: Call, picture: Picture) -> Picture:
+def no_product(where: list[str | int]) -> InvalidOptions:
+    """The 422 for a photo on which there is nothing to cut out."""
+    return InvalidOptions([{"loc": where, "msg": "no product was found in the photo", "type": "no_product"}])
+
+
+async def cut_out(service: Service, call: Call, picture: Picture, where: list[str | int]) -> Picture:
     """A photo with alpha, at its own size and layout; where it is 255 the colours are the photo's own.
 
     Raises:
         UnknownModel: no model for that is in the repository.
-        InvalidOptions: no product was found.
+        InvalidOptions: no product was found; it is said of the field `where`.
     """
     model = call.catalogue.find("cutout")
     work = await service.timed("decode", call, Whole, picture.rgb, model.model.manifest.size)
     await service.infer(call, model, work, lambda: None)
     rgba = await service.timed("infer", call, work.refined)
     if not rgba[..., 3].any():
-        raise InvalidOptions(
-            [{"loc": ["background"], "msg": "no product was found in the photo", "type": "no_product"}]
-        )
+        raise no_product(where)
     return replace(picture, rgb=np.ascontiguousarray(rgba[..., :3]), alpha=rgba[..., 3])
 
 

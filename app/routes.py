@@ -11,17 +11,19 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from app import metrics, openapi, pipeline
+from app import composing, metrics, openapi, pipeline
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.catalogue import Loaded
-from app.errors import ClientGone, Draining, UnknownModel, UnknownPreset
+from app.errors import ClientGone, Draining, UnknownModel
 from app.images import ImageFormat
 from app.limits import request_id
 from app.pipeline import Identity
-from app.schemas import EnhanceOptions, GenerateRequest
+from app.presets import Preset
+from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest
 from app.service import Call, Service
+from app.tasks.backdrops import backdrops as shipped_backdrops
 from app.tasks.generate import SEEDS
-from app.uploads import read_json, read_upload, refuse
+from app.uploads import Upload, read_json, read_upload, refuse
 
 T = TypeVar("T")
 router = APIRouter()
@@ -75,6 +77,8 @@ def answered(request: Request, answer: Answer, envelope: Envelope, headers: dict
     """Count and respond; only bare pictures have an ETag, since JSON holds the request's id and times."""
     seconds = {stage: ms / 1000 for stage, ms in answer.timings_ms.items()}
     service_of(request).metrics.answered(request.scope["path"], len(answer.files), seconds)
+    if answer.compliance is not None:
+        headers["X-Preset-Compliance"] = "pass" if all(finding["ok"] for finding in answer.compliance) else "fail"
     if envelope is not Envelope.BYTES:
         headers = {name: value for name, value in headers.items() if name != "ETag"}
     return respond(answer, envelope, headers, request_id(request.scope))
@@ -123,20 +127,63 @@ async def enhance(request: Request) -> Response:
     call, service = call_of(request), service_of(request)
     upload = await read_upload(request, EnhanceOptions)
     options: EnhanceOptions = upload.options
-    if options.preset is not None:
-        raise UnknownPreset("There is no such preset; GET /presets lists them.")
-    envelope, image_format = negotiate(request.headers.get("accept", ""), options.format, 1)
+    preset = None if options.preset is None else service.presets.find(options.preset)
+    envelope, image_format = negotiate_for(request, options.format, preset)
     check_background(options.background, image_format)
     model = call.catalogue.find("enhance")
-    content = hashlib.sha256(upload.data).hexdigest()
-    identity = Identity.of(content, options.model_dump_json(), image_format, call.catalogue.digests)
-    headers = head(request, model, identity)
+    headers = head(request, model, identity := identity_of(service, call, upload, image_format))
     if envelope is Envelope.BYTES and not_modified(request, identity.etag):
         return Response(status_code=304, headers=headers)
-    work = pipeline.enhance(service, call, upload.data, options, image_format, identity)
+    if preset is None:
+        work = pipeline.enhance(service, call, upload.image, options, image_format, identity)
+    else:
+        work = composing.for_marketplace(service, call, upload.image, options, image_format, preset, identity)
     answer, picture = await unless_gone(request, work)
     headers["X-Native-Size"] = f"{picture.width}x{picture.height}"
     return answered(request, answer, envelope, headers)
+
+
+@router.post(
+    "/compose",
+    response_class=Response,
+    responses=openapi.pictures(415),
+    openapi_extra=openapi.forms(ComposeOptions),
+)
+async def compose(request: Request) -> Response:
+    """Products cut out of one to four photos, on another backdrop."""
+    call, service = call_of(request), service_of(request)
+    upload = await read_upload(request, ComposeOptions, {"image": (1, 4), "backdrop": (0, 1)})
+    options: ComposeOptions = upload.options
+    preset = None if options.preset is None else service.presets.find(options.preset)
+    envelope, image_format = negotiate_for(request, options.format, preset)
+    model = call.catalogue.find("cutout")
+    headers = head(request, model, identity := identity_of(service, call, upload, image_format))
+    if envelope is Envelope.BYTES and not_modified(request, identity.etag):
+        return Response(status_code=304, headers=headers)
+    photo = next(iter(upload.files["backdrop"]), None)
+    work = composing.compose(service, call, upload.files["image"], photo, options, image_format, preset, identity)
+    return answered(request, await unless_gone(request, work), envelope, headers)
+
+
+def negotiate_for(request: Request, wanted: str | None, preset: Preset | None) -> tuple[Envelope, ImageFormat]:
+    """The envelope and format of one picture, which a preset may restrict.
+
+    Raises:
+        NotAcceptable: nothing that Accept allows can be made.
+        InvalidOptions: the preset does not allow the format.
+    """
+    default = preset.default_format if preset else "webp"
+    envelope, image_format = negotiate(request.headers.get("accept", ""), wanted, 1, default)
+    if preset and image_format.value not in preset.formats:
+        raise refuse("format", f"the preset wants {' or '.join(preset.formats)}")
+    return envelope, image_format
+
+
+def identity_of(service: Service, call: Call, upload: Upload, image_format: ImageFormat) -> Identity:
+    """What decides about the answer to a request with uploads."""
+    content = [name + hashlib.sha256(data).hexdigest() for name, found in upload.files.items() for data in found]
+    rules = service.presets.digest(upload.options.preset)
+    return Identity.of(*content, upload.options.model_dump_json(), rules, image_format, call.catalogue.digests)
 
 
 def described(loaded: Loaded) -> dict[str, Any]:
@@ -167,9 +214,15 @@ async def categories(request: Request) -> dict[str, Any]:
 
 
 @router.get("/presets")
-async def presets() -> dict[str, Any]:
-    """The marketplace presets: none yet."""
-    return {"presets": []}
+async def presets(request: Request) -> dict[str, Any]:
+    """The marketplaces' rules that an answer can be made to keep."""
+    return {"presets": service_of(request).presets.listed()}
+
+
+@router.get("/backdrops")
+async def backdrops() -> dict[str, Any]:
+    """What `/compose` can lay products on, beside colours and files."""
+    return {"backdrops": [{"name": one.name, "title": one.title} for one in shipped_backdrops().values()]}
 
 
 @router.get("/healthz")

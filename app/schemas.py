@@ -55,6 +55,25 @@ class EnhanceOptions(BaseModel):
     quality: int = Field(90, ge=1, le=100)
 
 
+class ComposeOptions(BaseModel):
+    """The options of `POST /compose`; `backdrop` is a file or one of these texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backdrop: str | None = Field(None, pattern=rf"^({COLOUR}|gradient:{COLOUR}-{COLOUR}|[a-z][a-z0-9-]*)$")
+    cutout: Literal["auto", "none"] = "auto"
+    shadow: Literal["none", "contact", "soft"] | None = None
+    shadow_opacity: float = Field(0.6, ge=0, le=1)
+    fill: float | None = Field(None, ge=0.1, le=1)
+    anchor: Literal["center", "bottom"] = "center"
+    harmonize: float = Field(0.5, ge=0, le=1)
+    width: int | None = Field(None, ge=16, le=4096)
+    height: int | None = Field(None, ge=16, le=4096)
+    preset: str | None = None
+    format: Format | None = None
+    quality: int | None = Field(None, ge=1, le=100)
+
+
 def rgb_of(background: str) -> tuple[int, int, int]:
     """`white` or `#rrggbb` as bytes."""
     digits = "ffffff" if background == "white" else background[1:]

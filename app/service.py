@@ -19,6 +19,7 @@ from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
 from app.gpus import gpu_memory, load_nvml
 from app.images import ImageLimits, Pixels, warm_up
 from app.metrics import Metrics
+from app.presets import Presets
 from app.repository import RepositoryError
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
@@ -46,9 +47,14 @@ class Service:
     """One process's half of the work behind the routes."""
 
     def __init__(self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None) -> None:
-        """`open_engine` makes an engine of a graph's bytes; by default as the settings say."""
+        """`open_engine` makes an engine of a graph's bytes; by default as the settings say.
+
+        Raises:
+            PresetError: a preset is wrong.
+        """
         self.settings, self.metrics = settings, metrics
         self.limits = ImageLimits(settings.max_pixels)
+        self.presets = Presets(settings.presets_dir)
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
         self._gpus = gpus = usable_gpus(settings, len(gpu_memory(nvml)))

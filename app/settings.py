@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """TCP port to listen on."""
     models_dir: Path = Path("models")
     """The model repository."""
+    presets_dir: Path | None = None
+    """A folder with a shop's own presets, *.toml as in app/presets; one with the name of a shipped one replaces it."""
     workers: int = Field(1, ge=1, le=64)
     """Processes that serve. Each loads every model; one is enough unless Python itself is what is slow."""
     threads: int = Field(default_factory=cores, ge=1, le=256)

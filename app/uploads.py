@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -29,10 +30,20 @@ class InMemoryParser(MultiPartParser):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The bytes of one file, not yet looked at, and the checked options."""
+    """The bytes of the files, not yet looked at, by field, and the checked options."""
 
-    data: bytes
+    files: Mapping[str, list[bytes]]
     options: Any
+
+    @property
+    def image(self) -> bytes:
+        """The first file."""
+        return self.files["image"][0]
+
+
+FileCounts = Mapping[str, tuple[int, int]]
+"""The fields that are files, and how many each may have."""
+ONE_IMAGE: Final[FileCounts] = {"image": (1, 1)}
 
 
 def media_type(header: str) -> str:
@@ -86,48 +97,65 @@ def invalid(error: ValidationError, place: str) -> InvalidOptions:
     return InvalidOptions([{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found])
 
 
-async def read_upload(request: Request, model: type[Options]) -> Upload:
-    """The image and the options (`model`) of a request with one upload.
+async def read_upload(request: Request, model: type[Options], counts: FileCounts = ONE_IMAGE) -> Upload:
+    """The files and the options (`model`) of a request with uploads. A single image may be a raw body.
 
     Raises:
-        UnsupportedMediaType: the body, or its file, has a type that is not listed.
+        UnsupportedMediaType: the body, or a file, has a type that is not listed.
         BadRequest: the form is malformed.
-        InvalidOptions: no `image` file, or more than one; an option that is wrong.
+        InvalidOptions: too few or too many files; an option that is wrong.
         BadImage: no bytes at all.
     """
     kind = media_type(request.headers.get("content-type", ""))
     if kind == "multipart/form-data":
-        upload = await _read_form(request, model)
-    elif kind in MEDIA_TYPES:
-        upload = Upload(await request.body(), check(model, request.query_params.multi_items(), "query"))
+        upload = await _read_form(request, model, counts)
+    elif kind in MEDIA_TYPES and counts is ONE_IMAGE:
+        upload = Upload({"image": [await request.body()]}, check(model, request.query_params.multi_items(), "query"))
     else:
-        raise UnsupportedMediaType("Send multipart/form-data, or a raw image/jpeg, png, webp, avif, gif, bmp or tiff.")
-    if not upload.data:
+        raw = ", or a raw image/jpeg, png, webp, avif, gif, bmp or tiff" if counts is ONE_IMAGE else ""
+        raise UnsupportedMediaType(f"Send multipart/form-data{raw}.")
+    if not all(data for found in upload.files.values() for data in found):
         raise BadImage("The upload is empty.")
     return upload
 
 
-async def _read_form(request: Request, model: type[Options]) -> Upload:
+async def _read_form(request: Request, model: type[Options], counts: FileCounts) -> Upload:
     try:
+        most = 3 + sum(upper for _, upper in counts.values())  # a few more, so that it can be told which are too many
         form = await InMemoryParser(
-            request.headers, request.stream(), max_files=4, max_fields=MAX_FIELDS, max_part_size=10_000
+            request.headers, request.stream(), max_files=most, max_fields=MAX_FIELDS, max_part_size=10_000
         ).parse()
     except MultiPartException:
         raise BadRequest("The form is malformed, or has too many or too large fields.") from None
-    files: list[UploadFile] = []
+    files: dict[str, list[UploadFile]] = {name: [] for name in counts}
     fields: list[tuple[str, str]] = request.query_params.multi_items()
     for name, value in form.multi_items():
         if isinstance(value, str):
             if name == "image":
                 raise refuse("image", "must be a file")
             fields.append((name, value))
-        elif name == "image":
-            files.append(value)
+        elif name in files:
+            files[name].append(value)
         else:
             raise refuse(name, "must not be a file")
-    if len(files) != 1:
-        raise refuse("image", "one file is needed")
-    told = media_type(files[0].content_type or "")
-    if told not in MEDIA_TYPES and told not in UNTOLD:
-        raise UnsupportedMediaType("The file must be image/jpeg, png, webp, avif, gif, bmp or tiff.")
-    return Upload(await files[0].read(), check(model, fields, "body"))
+    for name, found in files.items():
+        check_files(name, found, counts[name])
+        if found and any(name == other for other, _ in fields):
+            raise refuse(name, "is there more than once")
+    read = {name: [await file.read() for file in found] for name, found in files.items()}
+    return Upload(read, check(model, fields, "body"))
+
+
+def check_files(name: str, found: list[UploadFile], count: tuple[int, int]) -> None:
+    """Whether a field has as many files as it may, of types that are listed.
+
+    Raises:
+        UnsupportedMediaType, InvalidOptions: it has not.
+    """
+    least, most = count
+    if not least <= len(found) <= most:
+        raise refuse(name, "one file is needed" if least == most else f"{least} to {most} files are needed")
+    for file in found:
+        told = media_type(file.content_type or "")
+        if told not in MEDIA_TYPES and told not in UNTOLD:
+            raise UnsupportedMediaType("A file must be image/jpeg, png, webp, avif, gif, bmp or tiff.")

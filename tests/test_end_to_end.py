@@ -238,7 +238,9 @@ def test_a_product_is_cut_out_at_the_photos_own_size(client, width, height):
         ({"denoise": "2"}, 422),
         ({"denoise": "nan"}, 422),
         ({"colour": "red"}, 422),
-        ({"preset": "ebay"}, 404),
+        ({"preset": "corner-shop"}, 404),
+        ({"preset": "walmart", "format": "webp"}, 422),
+        ({"preset": "walmart", "background": "#eeeeee"}, 422),
     ],
 )
 def test_bad_enhance_options_get_a_problem(client, options, status):

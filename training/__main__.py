@@ -21,6 +21,7 @@ from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
 from training.export import ExportError, publish, weights_of
+from training.harmonization import HarmonizeRecipe, HarmonizeTrainer, read_pairs
 from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
 from training.networks.matting import MattingNet
@@ -140,6 +141,9 @@ def prepare(
         if weights:
             trainer.averaged.begin(weights)
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
+    if isinstance(recipe, HarmonizeRecipe):
+        views = read_pairs(folders, "train")
+        return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
     folder = folders[0]

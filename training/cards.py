@@ -11,13 +11,16 @@ PURPOSE = {
     "generate": "Makes product pictures by category and seed (`POST /generate`).",
     "enhance": "Doubles a photo's size and restores it as strongly as asked (`POST /enhance`).",
     "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
+    "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "level": "Estimates how degraded a photo is, to choose the strength of `POST /enhance` when the client does not.",
 }
 PICTURES = {
     "generate": "Uncurated: the first draws of one random generator, truncation 0.8, a column a class ({classes}).",
     "enhance": "Uncurated: the first held-out photos. Degraded input, bicubic, this model, truth.",
     "cutout": "Uncurated: held-out pictures at equal steps. Input, this model, GrabCut, truth; twice a row.",
+    "harmonize": "Uncurated: held-out views at equal steps. Set in, by this model, as it was; thrice a row.",
 }
+UNITS = {"level": "of strength", "harmonize": "of a logarithm"}
 
 
 def write_card(folder: Path) -> None:
@@ -48,7 +51,7 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
         "## File",
         "",
         f"`{manifest['file']}`, {manifest['bytes'] / 1e6:.2f} MB, sha256 `{manifest['sha256']}`. Largest difference to "
-        f"PyTorch at export: {manifest['parity']:.2g} {'of strength' if manifest['task'] == 'level' else 'of 255'}.",
+        f"PyTorch at export: {manifest['parity']:.2g} {UNITS.get(manifest['task'], 'of 255')}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ the product's own colour differs from the clean picture's, weight (S, S) how muc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,16 +108,25 @@ def object_of(key: str) -> str:
 
 
 def read_scenes(folder: Path, split: str, found: Material) -> None:
-    """Pairs of views: `KEY_scene.webp` and `KEY_studio.webp`."""
-    for path in sorted(folder.glob("*_studio.webp")):
-        key = path.stem.removesuffix("_studio")
-        if split_of(object_of(key)) != split:
-            continue
-        studio, scene = read_rgba(path), read_rgb(folder / f"{key}_scene.webp")
-        if scene is None:
-            raise DataError(f"{folder} has no scene for {key}")
+    """Scenes with the alpha of their studio's view, and the products of those."""
+    for scene, studio in read_views(folder, split):
         found.scenes.append(np.dstack([scene, studio[..., 3]]))
         found.products.append(trimmed(studio))
+
+
+def read_views(folder: Path, split: str) -> Iterator[tuple[Pixels, Pixels]]:
+    """Pairs of views of one split, `KEY_scene.webp` (H, W, 3) and `KEY_studio.webp` (H, W, 4); split by object.
+
+    Raises:
+        DataError: a view has no scene.
+    """
+    for path in sorted(folder.glob("*_studio.webp")):
+        key = path.stem.removesuffix("_studio")
+        if split_of(object_of(key)) == split:
+            scene = read_rgb(folder / f"{key}_scene.webp")
+            if scene is None:
+                raise DataError(f"{folder} has no scene for {key}")
+            yield scene, read_rgba(path)
 
 
 def read_grounds(folder: Path, found: Material) -> None:

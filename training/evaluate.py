@@ -22,6 +22,8 @@ from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
 from training.export import versions
 from training.figures import Report
+from training.harmonization import View, pair, read_pairs, stacked
+from training.networks.harmonize import changed
 from training.pictures import Pixels, on_white, sheet, write_picture
 
 SIDE = 320  # px of the clean crops
@@ -48,6 +50,9 @@ def evaluate(folder: Path, data: list[Path]) -> Report:
     session = load(folder)
     if manifest["task"] == "cutout":
         return evaluate_cutout(session, manifest["size"], data)
+    if manifest["task"] == "harmonize":
+        views = [view for split in ("test", "validation") for view in read_pairs(data, split)]
+        return evaluate_harmonizer(session, views, manifest["size"])
     if len(data) > 1:
         raise EvaluationError(f"a model for {manifest['task']} is measured on one folder")
     if manifest["task"] == "generate":
@@ -184,6 +189,33 @@ def evaluate_generator(
     held_out = float(np.median(nearest_distances(test.pictures[..., :3], reals)))
     report.add("RMS distance to the nearest training product, median", generated, "of 255", data)
     report.add("the same, of held-out products", held_out, "of 255", f"{len(test.labels)} test products")
+    return report
+
+
+def evaluate_harmonizer(session: onnxruntime.InferenceSession, views: list[View], side: int) -> Report:
+    """How far a product's mean colour is from what it was in its place: set in as it is, and changed in full.
+
+    Without the service's cap on how far a colour may move.
+    """
+    report, rows, before, after = Report(), [], [], []
+    shown = set(np.linspace(0, len(views) - 1, 12).astype(int))
+    for index, view in enumerate(views):
+        rgb, mask, target = stacked([pair(view, side)])
+        image = (torch.cat([rgb, mask], 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        found = changed(rgb, torch.from_numpy(session.run(None, {"image": image})[0])).clamp(0, 1)
+        inside = mask[0, 0].numpy() > 0.9
+        pictures = [one[0].permute(1, 2, 0).numpy() for one in (rgb, rgb + (found - rgb) * mask, target)]
+        means = [cv2.cvtColor(one[inside].mean(0)[None, None], cv2.COLOR_RGB2LAB)[0, 0] for one in pictures]
+        before.append(float(np.linalg.norm(means[0] - means[2])))
+        after.append(float(np.linalg.norm(means[1] - means[2])))
+        if index in shown:
+            rows += [(one * 255).round().astype(np.uint8) for one in pictures]
+    data = f"{len(views)} views of held-out objects, {side} px"
+    report.add("distance of the mean colour, set in as it is", float(np.mean(before)), "CIE 1976", data)
+    report.add("the same, harmonized", float(np.mean(after)), "CIE 1976", data)
+    better = sum(a < b for a, b in zip(after, before, strict=True))
+    report.add("views that came nearer", better, f"of {len(views)}", data)
+    report.picture = sheet(rows, columns=9)
     return report
 
 

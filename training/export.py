@@ -25,6 +25,7 @@ from training import checkpoint
 from training.cards import write_card
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.generator import Generator, GeneratorConfig
+from training.networks.harmonize import HarmonizeConfig, HarmonizeNet
 from training.networks.level import LevelConfig, LevelNet
 from training.networks.matting import MattingConfig, MattingNet
 from training.pictures import on_white, sheet, write_picture
@@ -89,6 +90,18 @@ class CutoutGraph(nn.Module):
         return to_bytes(torch.cat([torch.where(alpha < 1, rgb + residual, rgb), alpha], 1))
 
 
+class HarmonizeGraph(nn.Module):
+    """image (N, S, S, 4) uint8, a picture and the product's mask -> change (N, 5) float32, see `HarmonizeNet`."""
+
+    def __init__(self, net: HarmonizeNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        picture = from_bytes(image)
+        return cast(Tensor, self.net(picture[:, :3], picture[:, 3:]))
+
+
 def from_bytes(image: Tensor) -> Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1]."""
     return image.permute(0, 3, 1, 2).float() / 255
@@ -126,6 +139,10 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         matting = MattingNet(MattingConfig(**settings))
         matting.load_state_dict(dict(ema))
         return CutoutGraph(matting, recipe["stages"][-1][0]).eval()
+    if name == "harmonize":
+        harmonizer = HarmonizeNet(HarmonizeConfig(**settings))
+        harmonizer.load_state_dict(dict(ema))
+        return HarmonizeGraph(harmonizer).eval()
     raise ExportError(f"runs of {name} are not served")
 
 
@@ -137,13 +154,18 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
         config = graph.net.config
         z = random.standard_normal((count, config.z_size), np.float32)
         return {"z": z, "label": random.integers(0, config.classes, count), "truncation": amounts}
-    image = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    channels = 4 if isinstance(graph, HarmonizeGraph) else 3
+    image = random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
     return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
 
 
 def sides_of(graph: nn.Module) -> tuple[int, int]:
     """Two sides of pictures that a graph takes; the same where it takes only one."""
-    return (graph.side, graph.side) if isinstance(graph, CutoutGraph) else (TILE, 96)
+    if isinstance(graph, CutoutGraph):
+        return graph.side, graph.side
+    if isinstance(graph, HarmonizeGraph):
+        return graph.net.config.size, graph.net.config.size
+    return TILE, 96
 
 
 def write_onnx(graph: nn.Module, path: Path) -> str:
@@ -155,7 +177,8 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
         height, width = torch.export.Dim("height", min=16, max=8192), torch.export.Dim("width", min=16, max=8192)
         shapes["image"] = {0: batch, 1: height, 2: width}
     # Where a picture goes in, the picture that comes out needs another name.
-    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength", CutoutGraph: "cutout"}
+    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
+    names |= {CutoutGraph: "cutout", HarmonizeGraph: "change"}
     output = names[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
@@ -173,15 +196,15 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
 
 
 def compare(graph: nn.Module, path: Path) -> float:
-    """The largest difference between ONNX Runtime and PyTorch (steps of 255, or strength).
+    """The largest difference between ONNX Runtime and PyTorch (steps of 255, or strength, or logarithms).
 
     Measured at two batches, and at two sizes where they are free.
 
     Raises:
-        ExportError: it is over one step of 255, or 0.001 of strength.
+        ExportError: it is over one step of 255, or 0.001 of the others.
     """
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    limit = 1e-3 if isinstance(graph, LevelGraph) else 1.0
+    limit = 1e-3 if isinstance(graph, LevelGraph | HarmonizeGraph) else 1.0
     worst = 0.0
     for count, side in zip((1, 4), sides_of(graph), strict=True):
         inputs = example(graph, count, side, seed=count)
@@ -291,4 +314,6 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
         return {"task": "enhance", "tile": TILE, "margin": config.convs + 2, "scale": config.scale}
     if isinstance(graph, CutoutGraph):
         return {"task": "cutout", "size": graph.side}
+    if isinstance(graph, HarmonizeGraph):
+        return {"task": "harmonize", "size": graph.net.config.size}
     return {"task": "level", "tile": TILE}

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from training.adversarial import GanRecipe
 from training.dcgan import DcganRecipe
+from training.harmonization import HarmonizeRecipe
 from training.matting import MattingRecipe
 from training.networks.dcgan import DcganConfig
 from training.networks.enhance import EnhanceConfig
 from training.networks.generator import GeneratorConfig
+from training.networks.harmonize import HarmonizeConfig
 from training.networks.level import LevelConfig
 from training.networks.matting import MattingConfig
 from training.restoration import RestorationRecipe
 
-Recipe = GanRecipe | DcganRecipe | MattingRecipe | RestorationRecipe
+Recipe = GanRecipe | DcganRecipe | HarmonizeRecipe | MattingRecipe | RestorationRecipe
 
 
 def dcgan_28() -> DcganRecipe:
@@ -56,6 +58,11 @@ def cutout_tune() -> MattingRecipe:
     return replace(cutout(), stages=((192, 4000), (256, 10_000)), lr=5e-4)
 
 
+def harmonize() -> HarmonizeRecipe:
+    """Products in their backdrop's light: minutes on one core."""
+    return HarmonizeRecipe(name="harmonize", network=HarmonizeConfig(), steps=4000)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "dcgan-28": dcgan_28,
     "garments-64": garments_64,
@@ -63,6 +70,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "restoration-level": restoration_level,
     "cutout": cutout,
     "cutout-tune": cutout_tune,
+    "harmonize": harmonize,
 }
 
 
@@ -76,6 +84,8 @@ def quick(recipe: Recipe) -> Recipe:
     if isinstance(recipe, MattingRecipe):
         thin = MattingConfig(channels=(4, 4, 4, 4, 4), blocks=(0, 0, 0, 1, 1), detail=4)
         return replace(recipe, network=thin, stages=((32, 4), (64, 4)), batch_size=2)
+    if isinstance(recipe, HarmonizeRecipe):
+        return replace(recipe, network=HarmonizeConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)
     if isinstance(recipe.network, EnhanceConfig):
         return replace(recipe, network=EnhanceConfig(channels=8, convs=1), steps=8, batch_size=2)
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)

@@ -18,6 +18,8 @@ REACH: Final = 1.5
 """How far a fitted edge may lie from where the network saw it, in the network's px."""
 SMOOTHNESS: Final = 2e-4
 """Variance of colour, of 1, up to which a neighbourhood counts as of one colour."""
+CRUMB: Final = 0.03
+"""What a part of the product that lies alone must have of the largest part's area."""
 BLOCK: Final = 256
 """Side of the squares, in px, of which those without an edge cost nothing."""
 
@@ -49,7 +51,7 @@ class Whole:
         height, width = rgb.shape[:2]
         scale = min(1.0, FIT_SIDE / max(height, width))
         fit = (max(1, round(height * scale)), max(1, round(width * scale)))
-        alpha = unit(cutout[..., 3])
+        alpha = without_crumbs(unit(cutout[..., 3]))
         guide = unit(resize(rgb, fit[1], fit[0]))
         radius = max(1, round(REACH * max(fit) / alpha.shape[0]))
         slopes, offset = guided(guide, resample(alpha, fit[1], fit[0]), radius)
@@ -93,6 +95,29 @@ def snapped(alpha: NDArray[Any]) -> Floats:
     return np.clip((alpha - 0.04) / 0.92, 0, 1).astype(np.float32)
 
 
+def without_crumbs(alpha: Floats) -> Floats:
+    """Alpha (S, S) without the parts that hang together with nothing and have little of what the largest part has."""
+    labels = parts(alpha > 0.1)
+    masses = np.bincount(labels.ravel(), alpha.ravel())
+    masses[0] = 0
+    return np.where((masses < CRUMB * masses.max())[labels], 0, alpha).astype(np.float32)
+
+
+def parts(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """A number for every part of a mask (H, W) that hangs together, also by corners; 0 outside.
+
+    Everybody takes the largest number around, and then the number of whom that was at first, so that numbers travel in
+    leaps (pointer jumping, Wyllie 1979).
+    """
+    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:
+        grown = np.where(mask, spread(labels, np.maximum), 0)
+        leapt = np.where(mask, np.append(0, grown.ravel())[grown], 0)
+        if (leapt == labels).all():
+            return labels
+        labels = leapt
+
+
 def certain(alpha: Floats) -> Floats:
     """Where the network is sure of product (1) and of ground (0), itself and its neighbours; 0.5 elsewhere."""
     low, high = alpha, alpha
@@ -101,11 +126,11 @@ def certain(alpha: Floats) -> Floats:
     return np.where(low > 0.98, 1, np.where(high < 0.02, 0, 0.5)).astype(np.float32)
 
 
-def spread(plane: Floats, pick: np.ufunc) -> Floats:
+def spread(plane: NDArray[Any], pick: np.ufunc) -> NDArray[Any]:
     """The smallest or largest of every pixel and its eight neighbours."""
     padded = np.pad(plane, 1, mode="edge")
     rows = pick(pick(padded[:-2], padded[1:-1]), padded[2:])
-    found: Floats = pick(pick(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+    found: NDArray[Any] = pick(pick(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
     return found
 
 

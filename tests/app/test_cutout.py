@@ -8,7 +8,7 @@ import pytest
 from app.errors import InvalidOptions
 from app.images import Credits, Picture, resample
 from app.pipeline import cut_out
-from app.tasks.cutout import Whole, mean_around
+from app.tasks.cutout import Whole, mean_around, parts, without_crumbs
 
 
 def disc(side, radius=0.3):
@@ -109,6 +109,34 @@ class Catalogue:
 def test_a_photo_without_a_product_is_refused():
     picture = Picture(np.full((20, 30, 3), 9, np.uint8), None, Credits())
     with pytest.raises(InvalidOptions) as refused:
-        asyncio.run(cut_out(Blind(), Catalogue(), picture))
+        asyncio.run(cut_out(Blind(), Catalogue(), picture, ["background"]))
 
     assert refused.value.errors[0]["loc"] == ["background"]
+
+
+def test_crumbs_go_and_pairs_stay():
+    alpha = np.zeros((64, 64), np.float32)
+    alpha[8:56, 4:24] = alpha[8:56, 40:60] = 1  # a pair of shoes
+    alpha[2:4, 30:33] = 0.9
+    found = without_crumbs(alpha)
+
+    assert not found[:6, 28:36].any()
+    assert np.array_equal(found[:, :28], alpha[:, :28])
+    assert np.array_equal(found[:, 36:], alpha[:, 36:])
+    assert not without_crumbs(np.zeros((64, 64), np.float32)).any()
+
+
+def test_parts_hang_together_however_they_wind():
+    spiral = np.zeros((33, 33), bool)
+    top, left, bottom, right = 0, 0, 32, 32
+    while top < bottom:
+        spiral[top, left : right + 1] = spiral[top : bottom + 1, right] = True
+        spiral[bottom, left + 2 : right + 1] = spiral[top + 2 : bottom + 1, left + 2] = True
+        spiral[top + 2, left + 2 : left + 3] = True
+        top, left, bottom, right = top + 2, left + 2, bottom - 2, right - 2
+    spiral[1, 0] = False
+    apart = np.eye(33, dtype=bool)
+
+    assert len(np.unique(parts(spiral))) == 2  # itself and what is outside
+    assert len(np.unique(parts(apart))) == 2
+    assert len(np.unique(parts(apart & (np.arange(33) % 2 == 0)))) == 18

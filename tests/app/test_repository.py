@@ -47,7 +47,7 @@ def saved(home):
 
 
 def test_the_shipped_models_are_where_their_manifests_say():
-    assert set(read_models(MODELS)) == {"cutout", "enhance-x2", "garments-64", "restoration-level"}
+    assert set(read_models(MODELS)) == {"cutout", "enhance-x2", "garments-64", "harmonize", "restoration-level"}
 
 
 def test_the_highest_number_is_served_unless_another_is_chosen(root, home):

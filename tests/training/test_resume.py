@@ -11,6 +11,7 @@ from training.adversarial import GanTrainer
 from training.composites import Material
 from training.data import Labelled, Photos
 from training.dcgan import DcganTrainer
+from training.harmonization import HarmonizeTrainer, View
 from training.loop import train
 from training.matting import MattingTrainer
 from training.recipes import RECIPES, quick
@@ -29,6 +30,9 @@ def make(name, **changes):
     if name.startswith("cutout"):
         products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
         return recipe, MattingTrainer(recipe, Material(products, products, products, [], []))
+    if name == "harmonize":
+        view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
+        return recipe, HarmonizeTrainer(recipe, [view])
     photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]
     return recipe, RestorationTrainer(recipe, Photos(photos))
 
