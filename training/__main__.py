@@ -26,7 +26,9 @@ from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
+from training.relighting import Relighting, RelightRecipe
 from training.restoration import RestorationTrainer
+from training.translation import TranslationTrainer
 
 FAILURES = (CheckpointError, DataError, ExportError, evaluate.EvaluationError, OSError, ValueError)
 
@@ -141,6 +143,10 @@ def prepare(
         if weights:
             trainer.averaged.begin(weights)
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
+    if isinstance(recipe, RelightRecipe):
+        views, material = read_pairs(folders, "train"), read_material(folders, "train")
+        task = Relighting(recipe, views, material)
+        return recipe, TranslationTrainer(recipe, task, device, recipe.seed), {"views": len(views)}
     if isinstance(recipe, HarmonizeRecipe):
         views = read_pairs(folders, "train")
         return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}

@@ -223,8 +223,11 @@ def composite(material: Material, side: int, shares: Shares, random: Random) -> 
     return Sample(floats(rgb), alpha, residual, np.ones_like(alpha))
 
 
-def placed(rgba: Pixels, side: int, random: Random, count: int) -> tuple[Floats, Floats]:
-    """A product somewhere in the square: colour (S, S, 3), its own also where alpha (S, S) is 0 nearby."""
+def placed(rgba: Pixels, side: int, random: Random, count: int, light: float = 1.0) -> tuple[Floats, Floats]:
+    """A product somewhere in the square: colour (S, S, 3), its own also where alpha (S, S) is 0 nearby.
+
+    Its light is changed by chance, as much as `light` says.
+    """
     height, width = rgba.shape[:2]
     fill = random.uniform(0.25, 1.1 if random.random() < 0.2 else 0.92) * (0.7 if count > 1 else 1)
     reach = fill * side / max(height, width)
@@ -242,7 +245,7 @@ def placed(rgba: Pixels, side: int, random: Random, count: int) -> tuple[Floats,
     moved = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=0)
     alpha = floats(np.clip(moved[..., 3], 0, 1))
     colour = moved[..., :3] / np.maximum(alpha, 1e-3)[..., None]
-    gain, lift = np.exp(random.normal(0, 0.2)), random.normal(0, 0.04)
+    gain, lift = np.exp(light * random.normal(0, 0.2)), light * random.normal(0, 0.04)
     return floats(np.clip(colour * gain + lift, 0, 1)), alpha
 
 
@@ -343,9 +346,12 @@ def recoloured(made: Sample, random: Random) -> Sample:
     return Sample(floats(rgb), made.alpha, floats(residual), made.weight)
 
 
-def taken(made: Sample, random: Random) -> Sample:
-    """As a camera takes it: light and its colour, focus, noise, JPEG. The residual is in the camera's light."""
-    gains = floats(np.exp(random.normal(0, 0.08, 3) + random.normal(0, 0.15)))
+def taken(made: Sample, random: Random, light: float = 1.0) -> Sample:
+    """As a camera takes it: light and its colour, focus, noise, JPEG. The residual is in the camera's light.
+
+    The light is changed as much as `light` says.
+    """
+    gains = floats(np.exp(light * (random.normal(0, 0.08, 3) + random.normal(0, 0.15))))
     rgb, residual = floats(made.rgb * gains), floats(made.residual * gains)
     if random.random() < 0.3:
         rgb = floats(cv2.GaussianBlur(rgb, (0, 0), random.uniform(0.3, 1.0)))

@@ -62,25 +62,26 @@ def read_pairs(folders: list[Path], split: str) -> list[View]:
     return views
 
 
+def cut_of(view: View, random: Random) -> tuple[tuple[slice, slice], bool]:
+    """A part of a view around its product, as rows and columns, and whether it is mirrored; by chance."""
+    height, width = view.scene.shape[:2]
+    box = bounds(view.studio[..., 3] > 127) or (0, 0, height, width)
+    top, left = (int(random.uniform(0, edge)) for edge in box[:2])
+    bottom, right = (int(random.uniform(edge, whole)) for edge, whole in zip(box[2:], (height, width), strict=True))
+    return (slice(top, max(bottom, top + 8)), slice(left, max(right, left + 8))), bool(random.random() < 0.5)
+
+
 def pair(view: View, side: int, random: Random | None = None) -> Pair:
     """A view as the network sees it: by chance a part of it, mirrored, in a light that is a little off."""
-    scene, studio = view
-    height, width = scene.shape[:2]
-    top, left, bottom, right = (0, 0, height, width)
-    gains = np.ones(3, np.float32)
+    cut, mirror, gains = (slice(None), slice(None)), False, np.ones(3, np.float32)
     if random is not None:
-        box = bounds(studio[..., 3] > 127) or (0, 0, height, width)
-        top, left = (int(random.uniform(0, edge)) for edge in box[:2])
-        bottom, right = (int(random.uniform(edge, whole)) for edge, whole in zip(box[2:], (height, width), strict=True))
+        cut, mirror = cut_of(view, random)
         gains = floats(np.exp(random.normal(0, 0.04, 3) + random.normal(0, 0.12)))
-    cut = (slice(top, max(bottom, top + 8)), slice(left, max(right, left + 8)))
-    small, product = (unit(cv2.resize(one[cut], (side, side), interpolation=cv2.INTER_AREA)) for one in (scene, studio))
+    small, product = (unit(cv2.resize(one[cut], (side, side), interpolation=cv2.INTER_AREA)) for one in view)
     mask = product[..., 3:]
     rgb = floats(small + (np.clip(product[..., :3] * gains, 0, 1) - small) * mask)
     found = Pair(rgb, mask[..., 0], small)
-    if random is not None and random.random() < 0.5:
-        found = Pair(*(np.ascontiguousarray(one[:, ::-1]) for one in found))
-    return found
+    return Pair(*(np.ascontiguousarray(one[:, ::-1]) for one in found)) if mirror else found
 
 
 def stacked(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
