@@ -28,6 +28,7 @@ from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
 from training.restoration import RestorationTrainer
+from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 
 FAILURES = (CheckpointError, DataError, ExportError, evaluate.EvaluationError, OSError, ValueError)
@@ -153,6 +154,11 @@ def prepare(
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
     folder = folders[0]
+    if isinstance(recipe, SketchRecipe):
+        products = read_products(folder, "train", 128)
+        recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
+        facts = {"pictures": len(products.labels), "classes": list(products.classes)}
+        return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
         products = read_products(folder, "train", recipe.network.size)
         recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
