@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from app.repository import Manifest, Model, RepositoryError
 from app.tasks.generate import latent
 from app.tasks.harmonize import PARAMETERS
+from app.tasks.restyle import CELL
 
 MAX_SIDE: Final = 2048
-MOST_CHANGE: Final = 0.5
+MOST_CHANGE: Final = {"harmonize": 0.5, "relight": 1.5}
 """Of a photometric parameter: beyond, a product would not be itself."""
+CHANNELS: Final = {"harmonize": 4, "relight": 4, "from-sketch": 1}
+"""Of the picture that goes in, where it is not RGB."""
 Row = dict[str, NDArray[Any] | np.generic]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 
@@ -32,8 +35,9 @@ def prove(model: Model, run: Run) -> bool:
     row = smoke_row(model)
     check(model, run, row, 1)
     check(model, run, row, 2)
-    if model.manifest.task == "generate":
-        check(model, run, row | {"label": np.int64(len(model.manifest.classes) - 1)}, 1)
+    if model.manifest.task in ("generate", "from-sketch"):
+        unknown = model.manifest.task == "from-sketch"  # which is the label after the last
+        check(model, run, row | {"label": np.int64(len(model.manifest.classes) - 1 + unknown)}, 1)
     return model.manifest.task != "enhance" or seam(model, run, row) == 0
 
 
@@ -64,8 +68,10 @@ def smoke_row(model: Model) -> Row:
     check_fields(model)
     if m.task == "generate":
         return {"z": latent(0), "label": np.int64(0), "truncation": np.float32(1)}
-    side = m.size if m.task in ("cutout", "harmonize") else m.tile
-    image = np.resize(np.arange(256, dtype=np.uint8), (side, side, 4 if m.task == "harmonize" else 3))
+    side = m.tile if m.task in ("enhance", "level") else m.size
+    image = np.resize(np.arange(256, dtype=np.uint8), (side, side, CHANNELS.get(m.task, 3)))
+    if m.task == "from-sketch":
+        return {"image": image, "label": np.int64(0), "draw": np.int64(1), "strength": np.float32(1)}
     return {"image": image, "strength": np.float32(0.5)} if m.task == "enhance" else {"image": image}
 
 
@@ -82,6 +88,8 @@ def check_fields(model: Model) -> None:
         "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
         "harmonize": {"size": 1 <= m.size <= MAX_SIDE},
+        "relight": {"size": 8 <= m.size <= MAX_SIDE},
+        "from-sketch": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
     }
     if m.task not in needs:
         raise RepositoryError(f"{model.label}: there is no task {m.task!r}")
@@ -103,8 +111,9 @@ def check(model: Model, run: Run, row: Row, count: int) -> NDArray[Any]:
     check_kind(model, output, (count, *row_shape(model.manifest, row)))
     if model.manifest.task == "level" and not ((output >= 0) & (output <= 1)).all():
         raise RepositoryError(f"{model.label}: the level {output.tolist()} is not in [0, 1]")
-    if model.manifest.task == "harmonize" and not (np.abs(output) <= MOST_CHANGE).all():
-        raise RepositoryError(f"{model.label}: the change {output.tolist()} is not within {MOST_CHANGE}")
+    most = MOST_CHANGE.get(model.manifest.task)
+    if most and not (np.abs(output) <= most).all():
+        raise RepositoryError(f"{model.label}: a change of {np.abs(output).max()} is not within {most}")
     if (output != output[0]).any():
         raise RepositoryError(f"{model.label}: equal rows of a batch give different outputs")
     return output
@@ -118,7 +127,7 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
     """
     if not isinstance(output, np.ndarray):
         raise RepositoryError(f"{model.label}: the output is no array but {type(output).__name__}")
-    kind = np.floating if model.manifest.task in ("level", "harmonize") else np.uint8
+    kind = np.floating if model.manifest.task in ("level", *MOST_CHANGE) else np.uint8
     if not np.issubdtype(output.dtype, kind):
         raise RepositoryError(f"{model.label}: the output is {output.dtype}, not {kind.__name__}")
     if output.shape != shape:
@@ -127,8 +136,10 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
 
 def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     """The shape of the output for one row."""
-    if m.task in ("generate", "cutout"):
+    if m.task in ("generate", "cutout", "from-sketch"):
         return (m.size, m.size, 4)
+    if m.task == "relight":
+        return (m.size // CELL, m.size // CELL, 6)
     if m.task == "harmonize":
         return (PARAMETERS,)
     height, width = row["image"].shape[:2]

@@ -53,6 +53,12 @@ class UnknownPreset(NotFound):
     code, title = "unknown-preset", "Unknown preset"
 
 
+class UnknownStyle(NotFound):
+    """A style that is not there, or whose model is not."""
+
+    code, title = "unknown-style", "Unknown style"
+
+
 class MethodNotAllowed(AppError):
     """The path is there, but not for this method."""
 

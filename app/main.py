@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from app import __version__
 from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
 from app.limits import Gate, problem, request_id
-from app.routes import compose, enhance, generate, router, service_of
+from app.routes import compose, enhance, generate, restyle, router, service_of
 from app.service import Service
 
 log = logging.getLogger("vitrine")
@@ -44,7 +44,7 @@ def create_app(service: Service) -> Gate:
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(Exception, render_unexpected)
     app.include_router(router)
-    return Gate(app, {"/generate": generate, "/enhance": enhance, "/compose": compose}, service)
+    return Gate(app, {"/generate": generate, "/enhance": enhance, "/compose": compose, "/restyle": restyle}, service)
 
 
 def rendered(request: Request, error: AppError) -> Response:

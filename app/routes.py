@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from app import composing, metrics, openapi, pipeline
+from app import composing, metrics, openapi, pipeline, restyling
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.catalogue import Loaded
 from app.errors import ClientGone, Draining, UnknownModel
@@ -19,7 +19,7 @@ from app.images import ImageFormat
 from app.limits import request_id
 from app.pipeline import Identity
 from app.presets import Preset
-from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest
+from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, RestyleOptions
 from app.service import Call, Service
 from app.tasks.backdrops import backdrops as shipped_backdrops
 from app.tasks.generate import SEEDS
@@ -165,6 +165,34 @@ async def compose(request: Request) -> Response:
     return answered(request, await unless_gone(request, work), envelope, headers)
 
 
+@router.post(
+    "/restyle",
+    response_class=Response,
+    responses=openapi.pictures(415),
+    openapi_extra=openapi.upload(RestyleOptions),
+)
+async def restyle(request: Request) -> Response:
+    """An upload in another style: studio, colorway, sketch, from-sketch."""
+    call, service = call_of(request), service_of(request)
+    upload = await read_upload(request, RestyleOptions)
+    options: RestyleOptions = upload.options
+    model = restyling.model_of(call.catalogue, options.style)
+    preset = None if options.preset is None else service.presets.find(options.preset)
+    envelope, image_format = negotiate_for(request, options.format, preset)
+    seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
+    drawn = seed if options.style == "from-sketch" else ""
+    identity = identity_of(service, call, upload, image_format, drawn)
+    headers = head(request, model, identity)
+    if options.style == "from-sketch":
+        headers["X-Seed"] = str(seed)
+    if envelope is Envelope.BYTES and not_modified(request, identity.etag):
+        return Response(status_code=304, headers=headers)
+    asked = restyling.Asked(options, image_format, preset, seed, identity)
+    answer, picture = await unless_gone(request, restyling.restyle(service, call, upload.image, asked))
+    headers["X-Native-Size"] = f"{picture.width}x{picture.height}"
+    return answered(request, answer, envelope, headers)
+
+
 def negotiate_for(request: Request, wanted: str | None, preset: Preset | None) -> tuple[Envelope, ImageFormat]:
     """The envelope and format of one picture, which a preset may restrict.
 
@@ -179,11 +207,11 @@ def negotiate_for(request: Request, wanted: str | None, preset: Preset | None) -
     return envelope, image_format
 
 
-def identity_of(service: Service, call: Call, upload: Upload, image_format: ImageFormat) -> Identity:
-    """What decides about the answer to a request with uploads."""
+def identity_of(service: Service, call: Call, upload: Upload, image_format: ImageFormat, *more: object) -> Identity:
+    """What decides about the answer to a request with uploads, and `more` that does."""
     content = [name + hashlib.sha256(data).hexdigest() for name, found in upload.files.items() for data in found]
     rules = service.presets.digest(upload.options.preset)
-    return Identity.of(*content, upload.options.model_dump_json(), rules, image_format, call.catalogue.digests)
+    return Identity.of(*content, upload.options.model_dump_json(), *more, rules, image_format, call.catalogue.digests)
 
 
 def described(loaded: Loaded) -> dict[str, Any]:
@@ -211,6 +239,14 @@ async def one_model(request: Request, name: str) -> dict[str, Any]:
 async def categories(request: Request) -> dict[str, Any]:
     """What `/generate` can make."""
     return {"categories": list(service_of(request).catalogue.find("generate").model.manifest.classes)}
+
+
+@router.get("/styles")
+async def styles(request: Request) -> dict[str, Any]:
+    """What `/restyle` can do, and the categories of products that it makes of drawings."""
+    catalogue = service_of(request).catalogue
+    model = catalogue.first("from-sketch")
+    return {"styles": restyling.styles(catalogue), "categories": list(model.model.manifest.classes) if model else []}
 
 
 @router.get("/presets")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Format = Literal["png", "jpeg", "webp", "avif"]
+STYLES = ("studio", "colorway", "sketch", "from-sketch")
 COLOUR = r"#[0-9a-fA-F]{6}"
 
 
@@ -72,6 +73,33 @@ class ComposeOptions(BaseModel):
     preset: str | None = None
     format: Format | None = None
     quality: int | None = Field(None, ge=1, le=100)
+
+
+class RestyleOptions(BaseModel):
+    """The options of `POST /restyle`; those of one style only are refused with the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    style: str
+    color: str | None = Field(None, pattern=rf"^{COLOUR}$")
+    category: str | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    strength: float = Field(1.0, ge=0, le=1)
+    shadow: Literal["none", "contact", "soft"] | None = None
+    preset: str | None = None
+    format: Format | None = None
+    quality: int | None = Field(None, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _go_together(self) -> RestyleOptions:
+        of_one_style = {"color": "colorway", "category": "from-sketch", "seed": "from-sketch"}
+        of_one_style |= {"shadow": "studio", "preset": "studio"}
+        for name, style in of_one_style.items():
+            if getattr(self, name) is not None and self.style != style and self.style in STYLES:
+                raise ValueError(f"{name} goes with the style {style} only")
+        if self.style == "colorway" and self.color is None:
+            raise ValueError("the style colorway needs a color")
+        return self
 
 
 def rgb_of(background: str) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ PURPOSE = {
     "enhance": "Doubles a photo's size and restores it as strongly as asked (`POST /enhance`).",
     "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
+    "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",
+    "from-sketch": "Makes a product of a line drawing (`POST /restyle` with the style `from-sketch`).",
     "level": "Estimates how degraded a photo is, to choose the strength of `POST /enhance` when the client does not.",
 }
 PICTURES = {
@@ -19,8 +21,10 @@ PICTURES = {
     "enhance": "Uncurated: the first held-out photos. Degraded input, bicubic, this model, truth.",
     "cutout": "Uncurated: held-out pictures at equal steps. Input, this model, GrabCut, truth; twice a row.",
     "harmonize": "Uncurated: held-out views at equal steps. Set in, by this model, as it was; thrice a row.",
+    "relight": "Uncurated: held-out views at equal steps. Snapshot, cut out by its true alpha, this model, studio.",
+    "from-sketch": "Uncurated: drawings of held-out products, what came of three draws each, and the product.",
 }
-UNITS = {"level": "of strength", "harmonize": "of a logarithm"}
+UNITS = {"level": "of strength", "harmonize": "of a logarithm", "relight": "of a logarithm"}
 
 
 def write_card(folder: Path) -> None:

@@ -20,6 +20,7 @@ from training.cards import write_card
 from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
+from training.evaluate_restyle import evaluate_relight, evaluate_sketch, psnr
 from training.export import versions
 from training.figures import Report
 from training.harmonization import View, pair, read_pairs, stacked
@@ -50,11 +51,15 @@ def evaluate(folder: Path, data: list[Path]) -> Report:
     session = load(folder)
     if manifest["task"] == "cutout":
         return evaluate_cutout(session, manifest["size"], data)
+    if manifest["task"] == "relight":
+        return evaluate_relight(session, manifest["size"], data)
     if manifest["task"] == "harmonize":
         views = [view for split in ("test", "validation") for view in read_pairs(data, split)]
         return evaluate_harmonizer(session, views, manifest["size"])
     if len(data) > 1:
         raise EvaluationError(f"a model for {manifest['task']} is measured on one folder")
+    if manifest["task"] == "from-sketch":
+        return evaluate_sketch(session, manifest, data[0])
     if manifest["task"] == "generate":
         train, test = (read_products(data[0], split, manifest["size"]) for split in ("train", "test"))
         return evaluate_generator(session, manifest, train, test)
@@ -92,11 +97,6 @@ def newest(models: Path, name: str) -> Path:
 def load(folder: Path) -> onnxruntime.InferenceSession:
     """The session of a version's model."""
     return onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio of two (H, W, 3) uint8 RGB pictures, dB."""
-    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import onnxruntime
 import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 
 from training import checkpoint
@@ -28,6 +28,8 @@ from training.networks.generator import Generator, GeneratorConfig
 from training.networks.harmonize import HarmonizeConfig, HarmonizeNet
 from training.networks.level import LevelConfig, LevelNet
 from training.networks.matting import MattingConfig, MattingNet
+from training.networks.relight import RelightConfig, RelightNet
+from training.networks.sketch import SketchConfig, SketchNet
 from training.pictures import on_white, sheet, write_picture
 
 TILE = 128
@@ -90,6 +92,49 @@ class CutoutGraph(nn.Module):
         return to_bytes(torch.cat([torch.where(alpha < 1, rgb + residual, rgb), alpha], 1))
 
 
+class RelightGraph(nn.Module):
+    """image (N, S, S, 4) uint8, a photo and its product's alpha -> light (N, S/8, S/8, 6), see `RelightNet`."""
+
+    def __init__(self, net: RelightNet, side: int) -> None:
+        super().__init__()
+        self.net, self.side = net, side
+
+    def forward(self, image: Tensor) -> Tensor:
+        picture = from_bytes(image)
+        return cast(Tensor, self.net(picture[:, :3], picture[:, 3:]).permute(0, 2, 3, 1))
+
+
+class SketchGraph(nn.Module):
+    """image (N, S, S, 1) uint8 lines, label (N,), draw (N,) int64, strength (N,) -> product (N, S, S, 4) uint8.
+
+    `draw` chooses the colours of one of the products that the network has learned from, of that class; the label after
+    the last is for unknown, and of any class. `strength` is how far they are from the mean of all.
+    """
+
+    colours: Tensor
+    first: Tensor
+    count: Tensor
+
+    def __init__(self, net: SketchNet, side: int) -> None:
+        super().__init__()
+        self.net, self.side = net, side
+        counts = torch.bincount(net.palette_label, minlength=net.config.classes)
+        if not counts.all():
+            raise ExportError("the palette has no product of some class: there are too few in the data")
+        self.register_buffer("colours", net.palette[net.palette_label.argsort(stable=True)])
+        nothing = torch.zeros(1, dtype=torch.int64)
+        self.register_buffer("first", torch.cat([counts.cumsum(0) - counts, nothing]))
+        self.register_buffer("count", torch.cat([counts, counts.sum()[None]]))
+
+    def forward(self, image: Tensor, label: Tensor, draw: Tensor, strength: Tensor) -> Tensor:
+        chosen = self.colours[self.first[label] + draw % self.count[label]]
+        mean = self.colours.mean(0, keepdim=True)
+        picture = self.net(from_bytes(image), mean + (chosen - mean) * strength[:, None], label)
+        alpha = ((picture[:, 3:] - 0.06) / 0.88).clamp(0, 1)
+        colour = (picture[:, :3] - (1 - alpha)) / alpha.clamp(min=0.05)
+        return to_bytes(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1))
+
+
 class HarmonizeGraph(nn.Module):
     """image (N, S, S, 4) uint8, a picture and the product's mask -> change (N, 5) float32, see `HarmonizeNet`."""
 
@@ -143,6 +188,14 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         harmonizer = HarmonizeNet(HarmonizeConfig(**settings))
         harmonizer.load_state_dict(dict(ema))
         return HarmonizeGraph(harmonizer).eval()
+    if name == "relight":
+        light = RelightNet(RelightConfig(**settings))
+        light.load_state_dict(dict(ema))
+        return RelightGraph(light, recipe["stages"][-1][0]).eval()
+    if name == "from-sketch":
+        sketcher = SketchNet(SketchConfig(**settings))
+        sketcher.load_state_dict(dict(ema))
+        return SketchGraph(sketcher, recipe["stages"][-1][0]).eval()
     raise ExportError(f"runs of {name} are not served")
 
 
@@ -154,14 +207,17 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
         config = graph.net.config
         z = random.standard_normal((count, config.z_size), np.float32)
         return {"z": z, "label": random.integers(0, config.classes, count), "truncation": amounts}
-    channels = 4 if isinstance(graph, HarmonizeGraph) else 3
+    channels = 4 if isinstance(graph, HarmonizeGraph | RelightGraph) else 1 if isinstance(graph, SketchGraph) else 3
     image = random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+    if isinstance(graph, SketchGraph):
+        label, draw = random.integers(0, graph.net.config.classes + 1, count), random.integers(0, 2**31, count)
+        return {"image": image, "label": label, "draw": draw, "strength": amounts}
     return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
 
 
 def sides_of(graph: nn.Module) -> tuple[int, int]:
     """Two sides of pictures that a graph takes; the same where it takes only one."""
-    if isinstance(graph, CutoutGraph):
+    if isinstance(graph, CutoutGraph | RelightGraph | SketchGraph):
         return graph.side, graph.side
     if isinstance(graph, HarmonizeGraph):
         return graph.net.config.size, graph.net.config.size
@@ -178,7 +234,7 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
         shapes["image"] = {0: batch, 1: height, 2: width}
     # Where a picture goes in, the picture that comes out needs another name.
     names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
-    names |= {CutoutGraph: "cutout", HarmonizeGraph: "change"}
+    names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
     output = names[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
@@ -195,6 +251,31 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     return output
 
 
+def halve(path: Path) -> None:
+    """Store a graph's weights as float16, with casts in the graph, which the runtime does once when it loads it."""
+    model = onnx.load(path)
+    graph, casts = model.graph, []
+    for tensor in graph.initializer:
+        values = to_array(tensor)
+        if values.dtype == np.float32 and values.size >= 64:
+            name = tensor.name
+            tensor.CopyFrom(from_array(values.astype(np.float16), name + ".half"))
+            casts.append(onnx.helper.make_node("Cast", [name + ".half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+def rounded(graph: nn.Module) -> nn.Module:
+    """A graph whose weights are what `halve` leaves of them."""
+    with torch.no_grad():
+        for tensor in graph.state_dict().values():
+            if tensor.dtype == torch.float32 and tensor.numel() >= 64:
+                tensor.copy_(tensor.half().float())
+    return graph
+
+
 def compare(graph: nn.Module, path: Path) -> float:
     """The largest difference between ONNX Runtime and PyTorch (steps of 255, or strength, or logarithms).
 
@@ -204,7 +285,7 @@ def compare(graph: nn.Module, path: Path) -> float:
         ExportError: it is over one step of 255, or 0.001 of the others.
     """
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    limit = 1e-3 if isinstance(graph, LevelGraph | HarmonizeGraph) else 1.0
+    limit = 1e-3 if isinstance(graph, LevelGraph | HarmonizeGraph | RelightGraph) else 1.0
     worst = 0.0
     for count, side in zip((1, 4), sides_of(graph), strict=True):
         inputs = example(graph, count, side, seed=count)
@@ -247,12 +328,13 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     name = name or recipe["name"]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
-    graph = graph_of(recipe, checkpoint.unflatten(tensors)["ema"])
+    graph = rounded(graph_of(recipe, checkpoint.unflatten(tensors)["ema"]))
     home = models / name
     version = str(1 + max(versions(home), default=0))
     partial = home / f"{version}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     output = write_onnx(graph, partial / "model.onnx")
+    halve(partial / "model.onnx")
     data = (partial / "model.onnx").read_bytes()
     manifest = {
         "schema": 1,
@@ -291,7 +373,10 @@ def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:
         graph = onnx.load_from_string(data).graph
     except (OSError, DecodeError) as error:
         raise ExportError(f"{folder} holds no published model: {error}") from error
-    found = {one.name.removeprefix("net."): torch.from_numpy(to_array(one).copy()) for one in graph.initializer}
+    found = {
+        one.name.removeprefix("net.").removesuffix(".half"): torch.from_numpy(to_array(one).copy())
+        for one in graph.initializer
+    }
     wanted = net.state_dict()
     weights = {name: found[name].float() for name in wanted if name in found}
     if any(name not in weights or weights[name].shape != tensor.shape for name, tensor in wanted.items()):
@@ -314,6 +399,11 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
         return {"task": "enhance", "tile": TILE, "margin": config.convs + 2, "scale": config.scale}
     if isinstance(graph, CutoutGraph):
         return {"task": "cutout", "size": graph.side}
+    if isinstance(graph, RelightGraph):
+        return {"task": "relight", "size": graph.side}
+    if isinstance(graph, SketchGraph):
+        classes = json.loads((run / "data.json").read_text())["classes"]
+        return {"task": "from-sketch", "size": graph.side, "classes": classes}
     if isinstance(graph, HarmonizeGraph):
         return {"task": "harmonize", "size": graph.net.config.size}
     return {"task": "level", "tile": TILE}

@@ -38,7 +38,11 @@ class Sketching:
     channels: int = 5
 
     def network(self) -> nn.Module:
-        return SketchNet(self.recipe.network)
+        net = SketchNet(self.recipe.network)
+        chosen = np.linspace(0, len(self.data.labels) - 1, self.recipe.network.palette).astype(int)
+        net.palette.copy_(torch.from_numpy(np.stack([colours_of(self.data.pictures[at]) for at in chosen])))
+        net.palette_label.copy_(torch.from_numpy(self.data.labels[chosen]))
+        return net
 
     def batch(self, side: int, count: int, random: Random) -> Batch:
         chosen = random.integers(0, len(self.data.labels), count)

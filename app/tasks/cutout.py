@@ -147,14 +147,17 @@ def mean_around(plane: Floats, radius: int) -> Floats:
     return (sums / side**2).astype(np.float32)
 
 
-def guided(guide: Floats, target: Floats, radius: int) -> tuple[list[Floats], Floats]:
-    """The linear model of a target (H, W) in a guide (H, W, 3), fitted in every neighbourhood: slopes and offset."""
+def guided(guide: Floats, target: Floats, radius: int, smoothness: float = SMOOTHNESS) -> tuple[list[Floats], Floats]:
+    """The linear model of a target (H, W) in a guide (H, W, 3), fitted in every neighbourhood: slopes and offset.
+
+    A neighbourhood whose colours vary by less than `smoothness` counts as flat.
+    """
     colours = [guide[..., c] for c in range(3)]
     means = [mean_around(colour, radius) for colour in colours]
     mean = mean_around(target, radius)
     together = [mean_around(colour * target, radius) - m * mean for colour, m in zip(colours, means, strict=True)]
     spreads = {
-        (i, j): mean_around(colours[i] * colours[j], radius) - means[i] * means[j] + np.float32(SMOOTHNESS * (i == j))
+        (i, j): mean_around(colours[i] * colours[j], radius) - means[i] * means[j] + np.float32(smoothness * (i == j))
         for i in range(3)
         for j in range(i, 3)
     }

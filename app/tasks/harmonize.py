@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.batching import Row
 from app.images import Floats, Pixels, resize
+from app.tasks.colours import LUMA, lab
 from app.tasks.compose import Box, laid_over
 from app.tasks.cutout import to_bytes, unit
 
@@ -16,7 +17,6 @@ PARAMETERS: Final = 5
 """Logarithms: of the gains of red, green and blue, of an exponent, of the saturation."""
 MOST_DRIFT: Final = 8.0
 """How far the product's mean colour may move, in CIE 1976 Lab units, at full strength."""
-LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Harmony:
@@ -76,13 +76,3 @@ def changed(rgb: Pixels, change: Floats) -> Pixels:
 def drift(before: Pixels, after: Pixels) -> float:
     """Distance of two pictures' mean colours, both uint8 sRGB, in CIE 1976 Lab (D65)."""
     return float(np.linalg.norm(lab(before).mean((0, 1)) - lab(after).mean((0, 1))))
-
-
-def lab(rgb: Pixels) -> Floats:
-    """(..., 3) uint8 sRGB -> CIE 1976 L*a*b*, D65 (IEC 61966-2-1, ISO/CIE 11664-4)."""
-    values = unit(rgb)
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    matrix = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    x, y, z = np.moveaxis(linear @ matrix.T / [0.9505, 1.0, 1.089], -1, 0)
-    f = [np.where(t > 216 / 24389, np.cbrt(t), (24389 / 27 * t + 16) / 116) for t in (x, y, z)]
-    return np.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])], -1).astype(np.float32)

@@ -121,7 +121,8 @@ def test_a_published_network_is_trained_on_from_its_very_weights(scenes, tmp_pat
     trained = checkpoint.unflatten(checkpoint.load(tmp_path / "first" / "checkpoint")[0])["ema"]
 
     assert found == digest
-    assert all(torch.equal(weights[name], tensor) for name, tensor in trained.items())
+    for name, tensor in trained.items():  # as the file holds them: those of many numbers as float16
+        assert torch.equal(weights[name], tensor.half().float() if tensor.numel() >= 64 else tensor)
     main(["cutout-tune", *common, "--out", str(tmp_path / "second"), "--start", str(first)])
     assert json.loads((tmp_path / "second" / "recipe.json").read_text())["start"] == digest
     with pytest.raises(SystemExit):  # without its start it is another run

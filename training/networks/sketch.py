@@ -22,6 +22,8 @@ class SketchConfig:
     blocks: int = 2
     classes: int = 13
     style: int = 64
+    palette: int = 1024
+    """Products whose colours are kept, to be drawn from."""
 
 
 class SketchNet(nn.Module):
@@ -32,9 +34,16 @@ class SketchNet(nn.Module):
     et al. 2020).
     """
 
+    palette: Tensor
+    """(P, 9): colours of products."""
+    palette_label: Tensor
+    """(P,): their classes."""
+
     def __init__(self, config: SketchConfig) -> None:
         super().__init__()
         self.config = config
+        self.register_buffer("palette", torch.full((config.palette, COLOURS), 0.5))
+        self.register_buffer("palette_label", torch.zeros(config.palette, dtype=torch.int64))
         widths = config.channels
         self.embed = nn.Embedding(config.classes + 1, config.style)
         self.colour = conv(COLOURS, config.style, kernel=1)
@@ -65,7 +74,7 @@ class SketchNet(nn.Module):
         x = kept.pop()
         for reduce, decode in zip(reversed(self.reduce), reversed(self.decode), strict=True):
             x = through(decode, upsample(reduce(x)) + kept.pop(), style)
-        picture: Tensor = torch.sigmoid(self.head(leaky(x)) * 2)
+        picture: Tensor = 0.5 + self.head(leaky(x))
         return picture
 
 

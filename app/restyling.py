@@ -1,0 +1,196 @@
+"""The request path of `/restyle`: an upload in another style, at its own size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from app.answers import Answer, Encoded
+from app.catalogue import Catalogue, Loaded
+from app.composing import LARGEST, PLAIN_QUALITY, enlarged, fitted, placed, scene_of
+from app.errors import InvalidOptions, UnknownCategory, UnknownStyle
+from app.images import ImageFormat, Picture, Pixels, decode, encode, over, resize
+from app.pipeline import Identity, cut_out, enlarged_product, no_product
+from app.presets import Finding, Preset
+from app.schemas import STYLES, ComposeOptions, RestyleOptions, rgb_of
+from app.service import Call, Service
+from app.tasks.compose import Box, darkened, laid_over, shadows, trimmed
+from app.tasks.generate import drawn_label
+from app.tasks.restyle import Drawing, Relight, line_drawing, recoloured, relit
+
+TASKS: Final = {"studio": "relight", "colorway": "cutout", "sketch": "cutout", "from-sketch": "from-sketch"}
+"""The task of the model that answers for a style."""
+DRAWN_SIDE: Final = 512
+"""What a drawing's own square becomes, in px."""
+WHITE: Final = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request wants."""
+
+    options: RestyleOptions
+    image_format: ImageFormat
+    preset: Preset | None
+    seed: int
+    identity: Identity
+
+    @property
+    def quality(self) -> int:
+        return self.options.quality or PLAIN_QUALITY
+
+
+def styles(catalogue: Catalogue) -> list[str]:
+    """Those whose models are there."""
+    return [style for style in STYLES if catalogue.first(TASKS[style]) and catalogue.first("cutout")]
+
+
+def model_of(catalogue: Catalogue, style: str) -> Loaded:
+    """The model that answers for a style.
+
+    Raises:
+        UnknownStyle: there is no such style, or its model is not there.
+    """
+    if style not in styles(catalogue):
+        raise UnknownStyle("There is no such style; GET /styles lists them.")
+    return catalogue.find(TASKS[style])
+
+
+async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tuple[Answer, Picture]:
+    """One upload in another style; also gives the upload as it was read.
+
+    Raises:
+        InvalidOptions: it shows no product, or no drawing.
+        UnknownCategory: the model has no such class.
+        UnknownStyle: there is no such style.
+    """
+    style = asked.options.style
+    model = model_of(call.catalogue, style)
+    picture = await service.timed("decode", call, decode, data, service.limits)
+    area = picture.width * picture.height
+    findings: list[Finding] = []
+    with service.admission.holding(8 * area):
+        if style == "from-sketch":
+            file = await from_sketch(service, call, model, picture, asked)
+        elif style == "studio":
+            file, findings = await studio(service, call, model, picture, asked)
+        else:
+            file = await redrawn(service, call, model, picture, asked)
+    compliance = [finding._asdict() for finding in findings] if asked.preset else None
+    return Answer([file], asked.image_format, model.label, model.digest, call.ms, compliance), picture
+
+
+def mark(asked: Asked, model: Loaded, picture: Picture) -> bytes:
+    """The XMP of the answer."""
+    invented = asked.options.style == "from-sketch"
+    source = "trainedAlgorithmicMedia" if invented else "compositeWithTrainedAlgorithmicMedia"
+    return asked.identity.mark(model, source, credits=picture.credits)
+
+
+async def with_alpha(service: Service, call: Call, picture: Picture) -> Picture:
+    """The upload with its own alpha, or cut out.
+
+    Raises:
+        InvalidOptions: there is no product on it.
+    """
+    if picture.alpha is None:
+        return await cut_out(service, call, picture, ["body", "image"])
+    if not picture.alpha.any():
+        raise no_product(["body", "image"])
+    return picture
+
+
+async def studio(
+    service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked
+) -> tuple[Encoded, list[Finding]]:
+    """A snapshot as a catalogue shot: cut out, in a studio's light, on white; where it was, or as a preset wants it."""
+    cut = await with_alpha(service, call, picture)
+    assert cut.alpha is not None  # noqa: S101  # which `with_alpha` is for
+    work = await service.timed("decode", call, Relight, picture.rgb, cut.alpha, model.model.manifest.size)
+    await service.infer(call, model, work, lambda: None)
+    rgb = await service.timed("infer", call, relit, cut.rgb, cut.alpha, work.light, asked.options.strength)
+    rgba = np.dstack([rgb, cut.alpha])
+    xmp = mark(asked, model, picture)
+    if asked.preset is None:
+        return await service.timed("encode", call, on_white, rgba, asked, xmp), []
+    scene = scene_of(ComposeOptions(shadow=asked.options.shadow, harmonize=0), None, asked.preset)
+    canvas = await placed(service, call, [trimmed(rgba)], scene, partial(enlarged, service, call))
+    quality, image_format = asked.options.quality, asked.image_format
+    return await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, asked.preset)
+
+
+def on_white(rgba: Pixels, asked: Asked, xmp: bytes) -> Encoded:
+    """A product (H, W, 4) on white where it was, with the shadow that was asked for."""
+    height, width = rgba.shape[:2]
+    white = np.full((height, width, 3), 255, np.uint8)
+    whole = Box(0, 0, width, height)
+    if asked.options.shadow not in (None, "none"):
+        alpha = np.ascontiguousarray(rgba[..., 3])
+        shade = shadows([(whole, alpha)], width, height, str(asked.options.shadow), False)
+        white = darkened(white, shade, ComposeOptions().shadow_opacity)
+    laid_over(white, rgba, whole)
+    return Encoded(encode(white, asked.image_format, asked.quality, xmp), width, height)
+
+
+async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
+    """A photo recoloured, or as a line drawing. A drawing of a photo without a product shows all of it."""
+    options, xmp = asked.options, mark(asked, model, picture)
+    try:
+        cut = await with_alpha(service, call, picture)
+    except InvalidOptions:
+        if options.style != "sketch" or picture.alpha is not None:
+            raise
+        cut = replace(picture, alpha=np.full(picture.rgb.shape[:2], 255, np.uint8))
+    alpha = cut.alpha
+
+    def finished() -> Encoded:
+        assert alpha is not None  # noqa: S101
+        if options.style == "sketch":
+            pixels = line_drawing(picture.rgb, alpha, options.strength)
+        else:
+            pixels = recoloured(picture.rgb, alpha, rgb_of(str(options.color)), options.strength)
+            if picture.alpha is not None:
+                pixels = np.dstack([pixels, picture.alpha])
+        return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), picture.width, picture.height)
+
+    return await service.timed("encode", call, finished)
+
+
+async def from_sketch(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
+    """A line drawing as a product on white, where it was drawn; colours and material by the seed.
+
+    The square around the drawing becomes DRAWN_SIDE px, the rest of the paper goes along, up to 4096 px.
+
+    Raises:
+        InvalidOptions: nothing is drawn.
+        UnknownCategory: the model has no such class.
+    """
+    options, manifest = asked.options, model.model.manifest
+    if options.category is not None and options.category not in manifest.classes:
+        raise UnknownCategory("The model has no such category; GET /styles lists them.")
+    label = len(manifest.classes) if options.category is None else manifest.classes.index(options.category)
+    paper = picture.rgb if picture.alpha is None else over(np.dstack([picture.rgb, picture.alpha]), WHITE)
+    draw = drawn_label(asked.seed, 2**31 - 1)
+    work = await service.timed("decode", call, Drawing, paper, manifest.size, label, draw, options.strength)
+    if work.is_blank:
+        error: dict[str, Any] = {"loc": ["body", "image"], "msg": "nothing is drawn there", "type": "no_drawing"}
+        raise InvalidOptions([error])
+    await service.infer(call, model, work, lambda: None)
+    xmp = mark(asked, model, picture)
+    side = min(DRAWN_SIDE, max(1, LARGEST * work.box.width // max(picture.width, picture.height)))
+    scale = side / work.box.width
+
+    def finished(rgba: Pixels) -> Encoded:
+        rgba = resize(rgba, side, side)
+        width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        left, top = round(work.box.left * scale), round(work.box.top * scale)
+        margin = side + max(abs(left), abs(top))
+        wide = np.full((height + 2 * margin, width + 2 * margin, 3), 255, np.uint8)
+        laid_over(wide, rgba, Box(left + margin, top + margin, side, side))
+        pixels = np.ascontiguousarray(wide[margin : margin + height, margin : margin + width])
+        return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), width, height, asked.seed)
+
+    return await enlarged_product(service, call, work.product, side, finished)

@@ -1,0 +1,159 @@
+"""Colours change as asked and keep their shading, lines are clean, light is smooth, drawings are read however drawn."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from app.images import mapped
+from app.tasks.colours import lab, srgb
+from app.tasks.restyle import TONES, Drawing, inked, line_drawing, recoloured, relit
+
+
+def cloth(seed=0, side=160):
+    """A folded, woven disc on a wooden table: rgb and alpha."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side]
+    folds = 1 + 0.25 * np.sin(x / 9 + y / 23) + 0.06 * random.standard_normal((side, side))
+    colour = random.uniform(60, 170, 3)
+    table = np.array((150, 110, 70)) * (1 + 0.1 * np.sin(y / 5)[..., None])
+    inside = (x - side / 2) ** 2 + (y - side / 2) ** 2 < (0.4 * side) ** 2
+    rgb = np.where(inside[..., None], colour * folds[..., None], table)
+    return np.clip(rgb, 0, 255).astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "wish", [(192, 57, 43), (31, 111, 178), (46, 139, 87), (224, 177, 58), (122, 74, 163), (138,) * 3]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_product_gets_the_mean_colour_that_was_wished_for(wish, seed):
+    rgb, alpha = cloth(seed)
+    found = recoloured(rgb, alpha, wish, 1.0)
+    inside = alpha > 0
+
+    assert np.linalg.norm(lab(found[inside].astype(float).mean(0)) - lab(np.array(wish))) < 3
+    assert (found[~inside] == rgb[~inside]).all()
+    before, after = (lab(one[inside])[:, 0] for one in (rgb, found))
+    assert np.corrcoef(before, after)[0, 1] > 0.97  # every fold is where it was
+
+
+def test_black_and_white_products_still_show_their_folds():
+    for seed in range(4):
+        rgb, alpha = cloth(seed)
+        for wish, light in (((255, 255, 255), TONES[1]), ((0, 0, 0), TONES[0])):
+            found = lab(recoloured(rgb, alpha, wish, 1.0)[alpha > 0])
+            assert abs(found[:, 0].mean() - light) < 4
+            assert np.abs(found[:, 1:].mean(0)).max() < 4
+            assert found[:, 0].std() > 0.7
+
+
+def test_half_the_strength_is_half_the_way():
+    rgb, alpha = cloth()
+    none, half, full = (recoloured(rgb, alpha, (31, 111, 178), s).astype(float) for s in (0, 0.5, 1))
+
+    assert (none == rgb).all()
+    assert np.abs(half - (none + full) / 2).max() <= 1
+
+
+def test_a_colour_table_is_looked_up_and_interpolated():
+    steps = np.linspace(0, 1, 9, dtype=np.float32)
+    red, green, blue = np.meshgrid(steps, steps, steps, indexing="ij")
+    swapped = np.stack([blue, 1 - green, red], -1)
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    expected = np.stack([rgb[..., 2], 255 - rgb[..., 1], rgb[..., 0]], -1)
+
+    assert np.abs(mapped(rgb, swapped).astype(int) - expected).max() <= 1
+
+
+def test_lab_is_what_the_standard_says_and_srgb_its_reverse():
+    """Reference values of sRGB white, black, red and a mid grey, D65."""
+    colours = np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [119, 119, 119]], np.uint8)
+    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [50.03, 0, 0]]
+    every = np.random.default_rng(0).integers(0, 256, (500, 3), dtype=np.uint8)
+
+    assert np.abs(lab(colours) - expected).max() < 0.1
+    assert np.abs(srgb(lab(every)) - every).max() < 0.1
+
+
+def test_light_is_applied_smoothly_and_only_where_there_is_product():
+    rgb = np.full((100, 140, 3), 100, np.uint8)
+    alpha = np.zeros((100, 140), np.uint8)
+    alpha[20:80, 20:120] = 255
+    light = np.zeros((8, 8, 6), np.float32)
+    light[:, 4:, 0] = np.log(1.5)
+    light[..., 5] = 0.1
+    full, half = (relit(rgb, alpha, light, s).astype(int) for s in (1.0, 0.5))
+
+    assert (relit(rgb, alpha, light, 0.0) == rgb).all()
+    assert abs(full[50, 110, 0] - 150) <= 1
+    assert abs(full[50, 30, 0] - 100) <= 1
+    assert abs(full[50, 60, 2] - 126) <= 1
+    assert 120 <= half[50, 110, 0] <= 124
+    assert np.abs(np.diff(full[50, 20:120, 0])).max() <= 4
+    assert (relit(rgb, np.zeros_like(alpha), light, 1.0) == rgb).all()
+
+
+def test_lines_are_where_the_edges_are_and_the_paper_is_white():
+    rgb = np.full((300, 300, 3), 180, np.uint8)
+    rgb[:, 150:] = 60  # an edge inside
+    rgb = np.clip(rgb + np.random.default_rng(0).normal(0, 3, rgb.shape), 0, 255).astype(np.uint8)  # noise
+    alpha = np.zeros((300, 300), np.uint8)
+    alpha[50:250, 50:250] = 255
+    found = line_drawing(rgb, alpha, 1.0)[..., 0].astype(int)
+
+    assert found.shape == (300, 300)
+    assert found[150, 45:56].min() < 60  # the outline
+    assert found[150, 146:158].min() < 60  # the edge
+    assert (found[:40] == 255).all()
+    assert (found[70:230, 70:130] > 250).mean() > 0.999  # noise leaves no specks
+    assert (line_drawing(rgb, alpha, 0.0) == 255).all()
+
+
+def drawn(size=(900, 700), width=5, ink=20, paper=245, shade=0):
+    """A shirt by a hand, as a photo of paper."""
+    image = Image.new("RGB", size, (paper,) * 3)
+    w, h = size
+    points = [(0.3, 0.2), (0.42, 0.25), (0.58, 0.25), (0.7, 0.2), (0.85, 0.4), (0.74, 0.48), (0.68, 0.4), (0.68, 0.85)]
+    points += [(0.32, 0.85), (0.32, 0.4), (0.26, 0.48), (0.15, 0.4), (0.3, 0.2)]
+    ImageDraw.Draw(image).line([(x * w, y * h) for x, y in points], fill=(ink,) * 3, width=width, joint="curve")
+    array = np.array(image).astype(float)
+    return np.clip(array * (1 - shade * np.linspace(0, 1, w)[None, :, None]), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"width": 1},
+        {"width": 20},
+        {"ink": 120},
+        {"shade": 0.6},
+        {"size": (3000, 2300), "width": 4},
+        {"size": (90, 70), "width": 1},
+        {"ink": 235, "paper": 30},
+    ],
+)
+def test_a_drawing_is_read_whatever_the_pen_and_the_light(options):
+    rgb = drawn(**options)
+    work = Drawing(rgb, 128, 3, 17, 1.0)
+    image = work.row(0)["image"]
+    width = rgb.shape[1]
+
+    assert not work.is_blank
+    assert image.shape == (128, 128, 1)
+    assert abs(work.box.left + work.box.width / 2 - width / 2) < 0.04 * width
+    assert abs(work.box.width - 1.12 * 0.7 * width) < 0.08 * width
+    lines = image[..., 0] < 128
+    assert 0.02 < lines.mean() < 0.3
+    rows, columns = np.flatnonzero(lines.any(1)), np.flatnonzero(lines.any(0))
+    assert 4 <= columns[0] <= 12
+    assert 116 <= columns[-1] <= 124
+    assert lines[(rows[0] + rows[-1]) // 2].sum() >= 2  # both sides
+    assert (image[:3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "picture", [np.full((60, 80, 3), 250, np.uint8), np.zeros((60, 80, 3), np.uint8), drawn()[:40, :40]]
+)
+def test_paper_alone_is_blank(picture):
+    assert Drawing(picture, 128, 0, 0, 1.0).is_blank
+    assert inked(picture).max() == 0
