@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from httpx import HTTPError
 
 from training import evaluate, hardware
 from training.adversarial import GanRecipe, GanTrainer
@@ -21,6 +22,7 @@ from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
 from training.export import ExportError, publish, weights_of
+from training.gallery import gallery
 from training.harmonization import HarmonizeRecipe, HarmonizeTrainer, read_pairs
 from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
@@ -31,7 +33,7 @@ from training.restoration import RestorationTrainer
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 
-FAILURES = (CheckpointError, DataError, ExportError, evaluate.EvaluationError, OSError, ValueError)
+FAILURES = (CheckpointError, DataError, ExportError, HTTPError, evaluate.EvaluationError, OSError, ValueError)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("folder", type=Path, help="photos in folders named by class, or images/ with images.csv")
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--labels", type=Path, help="JSON map from label to class; other labels are dropped")
+    command.add_argument("--cutout", type=Path, metavar="VERSION", help="cut out by a published network, not GrabCut")
     command.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     command.set_defaults(run=run_curate)
     for name, make in RECIPES.items():
@@ -64,6 +67,14 @@ def make_parser() -> argparse.ArgumentParser:
     add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
+    command = commands.add_parser("gallery", help="sheets of what a running service makes of held-out pictures")
+    command.add_argument("--url", default="http://127.0.0.1:8000")
+    command.add_argument("--scenes", type=Path, required=True, help="a folder with scenes.csv")
+    command.add_argument("--curated", type=Path, required=True, help="a folder made by curate")
+    command.add_argument("--photos", type=Path, required=True, help="the folder that it was made of")
+    command.add_argument("--skip", nargs="*", default=[], help="objects and photos not to show, as for their brands")
+    command.add_argument("--out", type=Path, default=Path("docs/gallery"))
+    command.set_defaults(run=run_gallery)
     return parser
 
 
@@ -100,7 +111,7 @@ def add_export(command: argparse.ArgumentParser) -> None:
 
 def run_curate(options: argparse.Namespace) -> None:
     """Curate, and say where the result should be looked at."""
-    kept = curate(options.folder, options.out, read_names(options.labels), options.processes)
+    kept = curate(options.folder, options.out, read_names(options.labels), options.processes, options.cutout)
     say(f"{kept} products in {options.out}; look at {options.out / 'sheets'} and report.md before training")
 
 
@@ -204,6 +215,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
         say(f"{record['measure']}: {record['value']:g} {record['unit']} ({record['data']})")
     if options.save:
         evaluate.save(options.folder, report)
+
+
+def run_gallery(options: argparse.Namespace) -> None:
+    """Make the sheets, to be looked at."""
+    for path in gallery(options.url, options.scenes, options.curated, options.photos, options.skip, options.out):
+        say(str(path))
 
 
 def say(line: str) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.cutout import Pixels, cut_out, place
+from training.cutter import cut_out_by, opened
 from training.pictures import on_white, png, read_rgb, sheet, write_picture
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -97,13 +99,13 @@ def difference_hash(rgb: Pixels) -> int:
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 
-def prepare(photo: Photo) -> Candidate | None:
-    """Decode one photo and cut its product out; None if the file cannot be decoded."""
+def prepare(photo: Photo, network: Path | None = None) -> Candidate | None:
+    """Decode one photo and cut its product out, by a published network or else by GrabCut; None if it is no picture."""
     cv2.setNumThreads(1)
     rgb = read_rgb(photo.path)
     if rgb is None:
         return None
-    cutout = cut_out(rgb)
+    cutout = cut_out(rgb) if network is None else cut_out_by(network, rgb)
     usable = cutout.mask.any()
     square = place(cutout.rgb, cutout.mask, SIDES[0]) if usable else np.full((SIDES[0], SIDES[0], 4), 255, np.uint8)
     whole = b"" if cutout.reason else png(np.dstack([cutout.rgb, cutout.mask]))
@@ -190,16 +192,21 @@ def write_sheets(out: Path, kept: list[Candidate], rejected: list[tuple[Candidat
         write_picture(out / "sheets" / f"{name}.webp", sheet([on_white(c.square) for c in chosen], columns=12))
 
 
-def curate(folder: Path, out: Path, names: Mapping[str, str] | None, processes: int = 2) -> int:
-    """Curate `folder` into `out`; gives the number of products kept.
+def curate(
+    folder: Path, out: Path, names: Mapping[str, str] | None, processes: int = 2, network: Path | None = None
+) -> int:
+    """Curate `folder` into `out`; gives the number of products kept. `network` is the folder of a published cut-out.
 
     Raises:
-        ValueError: the folder holds no photo with a usable label.
+        ValueError: the folder holds no photo with a usable label, or the network is of another kind.
+        OSError: there is no such network.
     """
     photos = list_photos(folder, names)
+    if network is not None:
+        opened(network)
     # Forking a process that has used OpenCV's or PyTorch's threads can hang the child.
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        work = pool.map(prepare, photos, chunksize=8)
+        work = pool.map(partial(prepare, network=network), photos, chunksize=8)
         results = list(tqdm(work, total=len(photos), desc="cutting out", unit="photo"))
     candidates = [candidate for candidate in results if candidate is not None]
     kept, rejected = choose(candidates)

@@ -45,9 +45,9 @@ def write_picture(path: Path, pixels: Pixels, quality: int = 90) -> None:
         raise OSError(f"cannot write {path}")
 
 
-def png(rgba: Pixels) -> bytes:
-    """(H, W, 4) RGBA uint8 as a PNG file."""
-    return cv2.imencode(".png", rgba[..., [2, 1, 0, 3]])[1].tobytes()
+def png(pixels: Pixels) -> bytes:
+    """(H, W, 3) RGB or (H, W, 4) RGBA uint8 as a PNG file."""
+    return cv2.imencode(".png", pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])[1].tobytes()
 
 
 def on_white(rgba: Pixels) -> Pixels:
