@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help serve training test bench soak clean
+.PHONY: help serve training test bench editing soak clean
 help:  ## what can be made
 	@echo "make serve     install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
 	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
 	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
 	@echo "make bench     compare with the raw limit and other servers, 25 minutes on an idle machine; needs wrk (Debian's)"
 	@echo "make soak      20 minutes of mixed and hostile traffic; both install into $(BENCH), write bench/results"
+	@echo "make editing   how long one caller waits for each edit of a photo, two minutes"
 	@echo "make clean     remove $(VENV) and $(BENCH)"
 
 $(VENV)/created:
@@ -59,6 +60,9 @@ $(BENCH)/installed: pyproject.toml bench/constraints.txt
 bench: $(BENCH)/installed  ## speed, compared
 	@command -v wrk >/dev/null || { echo "the load generator wrk is missing: apt-get install wrk"; exit 1; }
 	$(BENCH)/bin/python -m bench
+
+editing: $(BENCH)/installed  ## how long one caller waits
+	$(BENCH)/bin/python -m bench.editing
 
 soak: $(BENCH)/installed  ## does anything grow?
 	$(BENCH)/bin/python -m bench.soak

@@ -26,10 +26,11 @@ SIDE: Final = 1024
 """Of a canvas that nobody chose, in px."""
 LARGEST: Final = 4096
 PLAIN_QUALITY: Final = 90
-PRESET_QUALITIES: Final = (98, 100, 95, 90, 80, 70, 60, 45, 30)
-"""Tried one after another until the file keeps its rules: white ones first, then smaller ones."""
+PRESET_QUALITY: Final = 98
+SMALLER: Final = (90, 80, 70, 60, 45, 30)
+"""Qualities for a file that is over its preset's limit."""
 ENLARGED: Final = 1.3
-"""From how much on a product is enlarged by the network."""
+"""By how much a product may be enlarged without the network, also after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ async def restored(service: Service, call: Call, denoise: float | None, rgba: Pi
         return await service.timed("decode", call, resize, rgba, box.width, box.height), False
     rgb = await service.timed("decode", call, fill_hidden, rgba[..., :3], rgba[..., 3])
     strength = await estimated_level(service, call, rgb) if denoise is None else denoise
-    scale = min(4, 2 ** max(0, math.ceil(math.log2(factor) - 0.1)))
+    scale = min(4, 2 ** max(0, math.ceil(math.log2(factor / ENLARGED))))
 
     def finish(large: Pixels) -> Pixels:
         large = resize(at_scale(large, rgb, scale), box.width, box.height)
@@ -261,21 +262,27 @@ def merged(ground: Pixels, layers: list[Pixels], boxes: list[Box], scene: Scene)
 def fitted(
     canvas: Canvas, image_format: ImageFormat, quality: int | None, xmp: bytes, preset: Preset | None
 ) -> tuple[Encoded, list[Finding]]:
-    """The file, and how it keeps a preset's rules: at the first quality that keeps them, beginning with the one asked.
+    """The file, and how it keeps a preset's rules.
 
-    Where none keeps them all, it is the first of those that break fewest.
+    Where it is too large or too small for them, or not white enough, other qualities are tried; where none keeps all
+    rules, it is the first of those that break fewest.
     """
     height, width = canvas.pixels.shape[:2]
-    asked = quality or PLAIN_QUALITY
     if preset is None:
-        return Encoded(encode(canvas.pixels, image_format, asked, xmp), width, height), []
+        return Encoded(encode(canvas.pixels, image_format, quality or PLAIN_QUALITY, xmp), width, height), []
     tries: list[tuple[int, Encoded, list[Finding]]] = []
-    for one in ([quality] if quality else []) + list(PRESET_QUALITIES):
-        data = encode(canvas.pixels, image_format, one, xmp)
+    to_try = [quality or PRESET_QUALITY]
+    while to_try:
+        now = to_try.pop(0)
+        data = encode(canvas.pixels, image_format, now, xmp)
         findings = preset.findings(data, image_format, canvas.alpha)
-        broken = [finding.rule for finding in findings if not finding.ok]
+        broken = {finding.rule for finding in findings if not finding.ok}
         tries.append((len(broken), Encoded(data, width, height), findings))
-        if image_format is ImageFormat.PNG or not {"bytes", "ground"} & set(broken):  # no quality mends the others
+        if not broken or image_format is ImageFormat.PNG:
             break
+        if "bytes" in broken and len(data) > preset.file_bytes[1]:
+            to_try = [one for one in SMALLER if one < now][:1]
+        elif broken & {"bytes", "ground"} and len(tries) == 1 and now < 100:
+            to_try = [100]
     _, file, findings = min(tries, key=lambda found: found[0])
     return file, findings

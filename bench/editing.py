@@ -1,0 +1,130 @@
+"""`python -m bench.editing`: how long one caller waits for the edits of a photo; writes bench/results/editing.md."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench.facts import machine
+from bench.pictures import photo
+from bench.servers import serving, stop_on_sigterm, vitrine
+from bench.work import ROOT
+
+SIDE: Final = 1024
+BOUNDARY: Final = "vitrine-editing"
+SNAPSHOT: Final = "image/jpeg"
+
+
+class Edit(NamedTuple):
+    """One kind of request, and the seconds that were asked for, if any."""
+
+    route: str
+    options: Mapping[str, str]
+    target_s: float | None = None
+
+
+EDITS: Final = (
+    Edit("/enhance", {"scale": "1", "denoise": "0", "background": "white"}),
+    Edit("/enhance", {"scale": "2"}),
+    Edit("/compose", {"backdrop": "#ffffff"}, 1.5),
+    Edit("/compose", {"backdrop": "marble", "anchor": "bottom", "shadow": "soft"}, 1.5),
+    Edit("/compose", {"preset": "amazon-main"}),
+    Edit("/restyle", {"style": "studio"}, 1.0),
+    Edit("/restyle", {"style": "colorway", "color": "#b03a2e"}),
+    Edit("/restyle", {"style": "sketch"}),
+    Edit("/restyle", {"style": "from-sketch", "seed": "1"}),
+)
+
+
+class Waits(NamedTuple):
+    """Seconds of all runs of one edit."""
+
+    edit: Edit
+    seconds: list[float]
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def worst(self) -> float:
+        return max(self.seconds)
+
+
+def form(options: Mapping[str, str], data: bytes) -> bytes:
+    """A multipart form of one image and some fields (RFC 7578)."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in options.items()
+    ]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="p.jpg"\r\n'
+    head += f"Content-Type: {SNAPSHOT}\r\n\r\n"
+    return "".join(parts).encode() + head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def wait(url: str, edit: Edit, data: bytes) -> float:
+    """Seconds of one request, its whole answer read.
+
+    Raises:
+        urllib.error.HTTPError: it is refused.
+    """
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": "image/jpeg"}
+    request = urllib.request.Request(url + edit.route, form(edit.options, data), headers)  # noqa: S310
+    begun = time.monotonic()
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        answer.read()
+    return time.monotonic() - begun
+
+
+def measure(url: str, runs: int, side: int) -> list[Waits]:
+    """Every edit, `runs` times in turn after one that does not count."""
+    data = photo(side, side)
+    waits = [Waits(edit, []) for edit in EDITS]
+    for number in range(runs + 1):
+        for one in waits:
+            seconds = wait(url, one.edit, data)
+            if number:
+                one.seconds.append(seconds)
+    return waits
+
+
+def markdown(facts: Mapping[str, str], waits: list[Waits], runs: int, side: int) -> str:
+    """The table."""
+    lines = ["# How long one caller waits for an edit", ""]
+    lines += [
+        f"A {side}x{side} JPEG, answered as JPEG, {runs} times each, in turn, nothing else running: `make editing`.",
+        "",
+    ]
+    lines += [
+        ", ".join(f"{name} {facts[name]}" for name in ("processor", "cores", "commit", "Python", "onnxruntime")),
+        "",
+    ]
+    lines += ["| request | p50 | worst | asked |", "| --- | ---: | ---: | ---: |"]
+    for one in waits:
+        options = " ".join(f"{name}={value}" for name, value in one.edit.options.items())
+        asked = f"{one.edit.target_s:g} s" if one.edit.target_s else ""
+        lines.append(f"| `{one.edit.route} {options}` | {one.p50:.2f} s | {one.worst:.2f} s | {asked} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, then write the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.editing", description=__doc__)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--side", type=int, default=SIDE, help="of the photo, in px")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "editing.md")
+    options = parser.parse_args()
+    stop_on_sigterm()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with serving(vitrine(), options.out.with_suffix(".log")) as running:
+        waits = measure(f"http://127.0.0.1:{running.port}", options.runs, options.side)
+    options.out.write_text(markdown(machine(), waits, options.runs, options.side))
+
+
+if __name__ == "__main__":
+    main()
