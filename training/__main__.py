@@ -21,7 +21,7 @@ from training.composites import read_material
 from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
-from training.evaluate_edges import evaluate_edges
+from training.evaluate_service import evaluate_service
 from training.export import ExportError, publish, weights_of
 from training.figures import Report
 from training.gallery import gallery
@@ -69,10 +69,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
-    command = commands.add_parser("edges", help="whether a running service's cut-outs carry a rim of their old ground")
+    command = commands.add_parser("evaluate-service", help="what only a running service shows: edges, and white")
     command.add_argument("--url", default="http://127.0.0.1:8000")
     command.add_argument("--scenes", type=Path, required=True, help="a folder with scenes.csv")
-    command.set_defaults(run=run_edges)
+    command.set_defaults(run=run_evaluate_service)
     command = commands.add_parser("gallery", help="sheets of what a running service makes of held-out pictures")
     command.add_argument("--url", default="http://127.0.0.1:8000")
     command.add_argument("--scenes", type=Path, required=True, help="a folder with scenes.csv")
@@ -222,9 +222,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
         evaluate.save(options.folder, report)
 
 
-def run_edges(options: argparse.Namespace) -> None:
+def run_evaluate_service(options: argparse.Namespace) -> None:
     """Measure a running service."""
-    say_figures(evaluate_edges(options.url, options.scenes))
+    say_figures(evaluate_service(options.url, options.scenes))
 
 
 def say_figures(report: Report) -> None:

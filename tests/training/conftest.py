@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from training.__main__ import main
+
 SHAPES = {
     "cup": [(90, 60), (230, 60), (215, 260), (105, 260)],
     "sign": [(160, 40), (280, 160), (160, 280), (40, 160)],
@@ -33,3 +35,11 @@ def catalogue(tmp_path_factory):
             cv2.imwrite(str(folder / label / f"{index:02d}.png"), rgb[..., ::-1])
     (folder / "cup" / "broken.jpg").write_bytes(b"no photo")
     return folder
+
+
+@pytest.fixture(scope="session")
+def curated(catalogue, tmp_path_factory):
+    """What `curate` makes of the catalogue."""
+    out = tmp_path_factory.mktemp("curated")
+    main(["curate", str(catalogue), "--out", str(out), "--processes", "2"])
+    return out

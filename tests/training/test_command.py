@@ -16,13 +16,6 @@ FACTS += ["--limits", "Shapes only."]
 
 
 @pytest.fixture(scope="module")
-def curated(catalogue, tmp_path_factory):
-    out = tmp_path_factory.mktemp("curated")
-    main(["curate", str(catalogue), "--out", str(out), "--processes", "2"])
-    return out
-
-
-@pytest.fixture(scope="module")
 def models(catalogue, curated, tmp_path_factory):
     """The models folder after training, exporting and evaluating everything that is served, quickly."""
     home = tmp_path_factory.mktemp("home")

@@ -15,7 +15,10 @@ from training.harmonization import HarmonizeTrainer, View
 from training.loop import train
 from training.matting import MattingTrainer
 from training.recipes import RECIPES, quick
+from training.relighting import Relighting
 from training.restoration import RestorationTrainer
+from training.sketching import Sketching
+from training.translation import TranslationTrainer
 
 
 def make(name, **changes):
@@ -30,6 +33,14 @@ def make(name, **changes):
     if name.startswith("cutout"):
         products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
         return recipe, MattingTrainer(recipe, Material(products, products, products, [], []))
+    if name == "from-sketch":
+        pictures = random.integers(0, 256, (20, 128, 128, 4), dtype=np.uint8)
+        task = Sketching(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
+        return recipe, TranslationTrainer(recipe, task)
+    if name == "relight":
+        view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
+        task = Relighting(recipe, [view], Material(products=[view.studio]))
+        return recipe, TranslationTrainer(recipe, task)
     if name == "harmonize":
         view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
         return recipe, HarmonizeTrainer(recipe, [view])

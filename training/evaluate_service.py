@@ -1,4 +1,4 @@
-"""Whether cut-outs carry a rim of their old ground: the colours of the edge on another ground, of a running service."""
+"""What only a running service shows: whether cut-outs carry a rim of their old ground, and whether white is white."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ BAND = 5
 """Width, in px, of what counts as the edge."""
 
 
-def evaluate_edges(url: str, scenes: Path) -> Report:
-    """The mean error of colours in the edge band of held-out scenes, over three grounds, against the true composite.
+def evaluate_service(url: str, scenes: Path) -> Report:
+    """Of held-out scenes: the mean error of colours in the edge band, over three grounds, against the true composite.
 
-    The true foreground is the scene's product with its inner colours spread outwards, laid over by the true alpha.
-    Beside the service's cut-out: the photo's own colours with the service's alpha, which is what a rim looks like, and
-    with the true alpha.
+    And the share of pixels outside the true product that the style `studio` makes exactly white. The true foreground is
+    the scene's product with its inner colours spread outwards, laid over by the true alpha. Beside the service's
+    cut-out: the photo's own colours with the service's alpha, which is what a rim looks like, and with the true alpha.
 
     Raises:
         DataError: no scenes, or the service refuses.
     """
+    white: list[float] = []
     errors: dict[str, list[float]] = {"": [], "without despill, ": [], "true alpha without despill, ": []}
     with httpx.Client(base_url=url, timeout=120) as client:
         caller = Caller(client)
@@ -42,6 +43,8 @@ def evaluate_edges(url: str, scenes: Path) -> Report:
             alpha = unit(studio[..., 3])
             inner = bleed(scene, np.where(alpha > 0.98, 255, 0).astype(np.uint8), pixels=1)
             edge = band(alpha)
+            studio_shot = caller.picture("/restyle", [png(scene)], style="studio")[..., :3]
+            white.append(float((studio_shot[alpha == 0] == 255).all(-1).mean()))
             ours = unit(cut[..., 3])
             variants = {"": (cut[..., :3], ours), "without despill, ": (scene, ours)}
             variants["true alpha without despill, "] = (scene, alpha)
@@ -54,6 +57,9 @@ def evaluate_edges(url: str, scenes: Path) -> Report:
     data = f"{len(views)} held-out scenes over {len(GROUNDS)} grounds, a band of {BAND} px at the edge"
     for name, values in errors.items():
         report.add(f"{name}error of the edge's colour", float(np.mean(values)), "of 255", data)
+    said = f"{len(views)} held-out scenes"
+    report.add("exactly white outside the product, studio, mean", 100 * float(np.mean(white)), "% of the pixels", said)
+    report.add("the same, median", 100 * float(np.median(white)), "% of the pixels", said)
     return report
 
 
