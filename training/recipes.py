@@ -77,7 +77,12 @@ def from_sketch() -> SketchRecipe:
     """Products out of drawings: an hour and a quarter on one core."""
     weights = {"l1": 10.0, "adversarial": 0.5, "features": 5.0, "penalty": 10.0}
     return SketchRecipe(
-        name="from-sketch", network=SketchConfig(), stages=((64, 8000), (128, 7000)), lr=5e-4, weights=weights
+        name="from-sketch",
+        network=SketchConfig(),
+        stages=((64, 8000), (128, 7000)),
+        lr=5e-4,
+        weights=weights,
+        fine={"adversarial": 2.0, "penalty": 2.0},
     )
 
 

@@ -58,17 +58,19 @@ class AdversarialSettings:
     weights: Mapping[str, float] = field(
         default_factory=lambda: {"l1": 10.0, "adversarial": 0.5, "features": 2.0, "penalty": 1.0}
     )
+    fine: Mapping[str, float] = field(default_factory=dict)
+    """Weights that differ in the last stage."""
     penalty_every: int = 8
     ema_decay: float = 0.998
     critic: PatchConfig = field(default_factory=PatchConfig)
 
-    def side_at(self, step: int) -> int:
-        """The side of the pictures in a step."""
-        for side, steps in self.stages:
+    def at(self, step: int) -> tuple[int, Mapping[str, float]]:
+        """The side of the pictures and the weights in a step."""
+        for side, steps in self.stages[:-1]:
             if step < steps:
-                return side
+                return side, self.weights
             step -= steps
-        return self.stages[-1][0]
+        return self.stages[-1][0], {**self.weights, **self.fine}
 
 
 class TranslationTrainer:
@@ -87,6 +89,7 @@ class TranslationTrainer:
             torch.optim.Adam(one.parameters(), settings.lr, betas=(0.5, 0.99)) for one in (self.net, self.critic)
         ]
         self._bf16 = has_fast_bf16(self.device)
+        self._weights = settings.weights
         self.batch_size, self.steps = settings.batch_size, sum(steps for _, steps in settings.stages)
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
@@ -94,10 +97,9 @@ class TranslationTrainer:
         share = 0.5 * (1 + math.cos(math.pi * index / self.steps))
         for optimizer in self._optimizers:
             optimizer.param_groups[0]["lr"] = settings.final_lr + (settings.lr - settings.final_lr) * share
+        side, self._weights = settings.at(index)
         numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=random)))
-        batch = Batch(
-            *(part.to(self.device) for part in self.task.batch(settings.side_at(index), self.batch_size, numbers))
-        )
+        batch = Batch(*(part.to(self.device) for part in self.task.batch(side, self.batch_size, numbers)))
         with self._quick():
             made = self.task.translated(self.net, batch).float()
         penalised = index % settings.penalty_every == 0
@@ -130,7 +132,7 @@ class TranslationTrainer:
         terms = {"critic": loss.item()}
         if penalised:
             penalty = gradient_penalty(torch.stack([one.mean((1, 2, 3)) for one in real_logits]).sum(0), real)
-            loss = loss + self.settings.weights["penalty"] * self.settings.penalty_every / 2 * penalty
+            loss = loss + self._weights["penalty"] * self.settings.penalty_every / 2 * penalty
             terms["penalty"] = penalty.item()
         self._update(1, loss)
         return terms
@@ -148,7 +150,7 @@ class TranslationTrainer:
             "adversarial": torch.stack(adversarial).mean(),
             "features": torch.stack(features).mean(),
         }
-        self._update(0, torch.stack([self.settings.weights[name] * term for name, term in terms.items()]).sum())
+        self._update(0, torch.stack([self._weights[name] * term for name, term in terms.items()]).sum())
         self.critic.requires_grad_(True)
         return {name: term.item() for name, term in terms.items()}
 
