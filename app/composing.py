@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from app.answers import Answer, Encoded
-from app.errors import InvalidOptions
-from app.images import ImageFormat, Picture, Pixels, covering, decode, encode, resize
+from app.errors import ImageTooLarge, InvalidOptions
+from app.images import ImageFormat, Picture, Pixels, covering, decode, encode, over, resize
 from app.pipeline import Identity, at_scale, cut_out, estimated_level, no_product, together
 from app.presets import Finding, Preset
 from app.schemas import ComposeOptions, EnhanceOptions, rgb_of
@@ -85,7 +85,7 @@ def scene_of(options: ComposeOptions, photo: Picture | None, preset: Preset | No
     if backdrop not in ("transparent", *backdrops.backdrops()) and not backdrop.startswith(("#", "gradient:")):
         raise wrong("backdrop", "is no colour, and no backdrop that ships; GET /backdrops lists them")
     scene = Scene(
-        width, height, backdrop, None if photo is None else photo.rgb,
+        width, height, backdrop, None if photo is None else opaque(photo),
         fill=options.fill or (preset.fill[1] if preset else 0.85),
         anchor=options.anchor, shadow="none", opacity=options.shadow_opacity, harmonize=options.harmonize,
     )  # fmt: skip
@@ -97,6 +97,11 @@ def scene_of(options: ComposeOptions, photo: Picture | None, preset: Preset | No
     if preset:
         check_rules(scene, preset)
     return scene
+
+
+def opaque(picture: Picture) -> Pixels:
+    """(H, W, 3) uint8; what can be seen through is over white."""
+    return picture.rgb if picture.alpha is None else over(np.dstack([picture.rgb, picture.alpha]), (255, 255, 255))
 
 
 def check_rules(scene: Scene, preset: Preset) -> None:
@@ -125,6 +130,7 @@ async def compose(
 
     Raises:
         InvalidOptions: a photo shows no product, or as `scene_of`.
+        ImageTooLarge: the canvas is over the limit.
         UnknownModel: there is no model to cut them out.
     """
     model = call.catalogue.find("cutout")
@@ -132,6 +138,8 @@ async def compose(
     behind = None if photo is None else await service.timed("decode", call, decode, photo, service.limits)
     scene = scene_of(options, behind, preset)
     check_transparency(scene, image_format)
+    if scene.width * scene.height > service.settings.max_output_pixels:
+        raise ImageTooLarge(f"The answer would be over {service.settings.max_output_pixels} pixels.")
     areas = sum(one.width * one.height for one in [*pictures, *([behind] if behind else [])])
     with service.admission.holding(3 * areas + 4 * scene.width * scene.height):
         products = await together([product_of(service, call, one, options.cutout, i) for i, one in enumerate(pictures)])
@@ -225,7 +233,7 @@ async def placed(service: Service, call: Call, products: list[Pixels], scene: Sc
     ground = await service.timed("decode", call, ground_of, scene)
     if scene.harmonize and not scene.plain and (model := call.catalogue.first("harmonize")):
         for index, box in enumerate(boxes):
-            work = Harmony(ground, layers[index], box, model.model.manifest.size)
+            work = await service.timed("decode", call, Harmony, ground, layers[index], box, model.model.manifest.size)
             await service.infer(call, model, work, lambda: None)
             layers[index] = await service.timed("encode", call, harmonized, layers[index], work.change, scene.harmonize)
     canvas = await service.timed("encode", call, merged, ground, layers, boxes, scene)

@@ -10,9 +10,9 @@ import numpy as np
 
 from app.answers import Answer, Encoded
 from app.catalogue import Catalogue, Loaded
-from app.composing import LARGEST, PLAIN_QUALITY, enlarged, fitted, placed, scene_of
+from app.composing import LARGEST, PLAIN_QUALITY, enlarged, fitted, opaque, placed, scene_of
 from app.errors import InvalidOptions, UnknownCategory, UnknownStyle
-from app.images import ImageFormat, Picture, Pixels, decode, encode, over, resize
+from app.images import ImageFormat, Picture, Pixels, decode, encode, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
 from app.presets import Finding, Preset
 from app.schemas import STYLES, ComposeOptions, RestyleOptions, rgb_of
@@ -25,7 +25,6 @@ TASKS: Final = {"studio": "relight", "colorway": "cutout", "sketch": "cutout", "
 """The task of the model that answers for a style."""
 DRAWN_SIDE: Final = 512
 """What a drawing's own square becomes, in px."""
-WHITE: Final = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ async def from_sketch(service: Service, call: Call, model: Loaded, picture: Pict
     if options.category is not None and options.category not in manifest.classes:
         raise UnknownCategory("The model has no such category; GET /styles lists them.")
     label = len(manifest.classes) if options.category is None else manifest.classes.index(options.category)
-    paper = picture.rgb if picture.alpha is None else over(np.dstack([picture.rgb, picture.alpha]), WHITE)
+    paper = opaque(picture)
     draw = drawn_label(asked.seed, 2**31 - 1)
     work = await service.timed("decode", call, Drawing, paper, manifest.size, label, draw, options.strength)
     if work.is_blank:
@@ -186,11 +185,17 @@ async def from_sketch(service: Service, call: Call, model: Loaded, picture: Pict
     def finished(rgba: Pixels) -> Encoded:
         rgba = resize(rgba, side, side)
         width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        left, top = round(work.box.left * scale), round(work.box.top * scale)
-        margin = side + max(abs(left), abs(top))
-        wide = np.full((height + 2 * margin, width + 2 * margin, 3), 255, np.uint8)
-        laid_over(wide, rgba, Box(left + margin, top + margin, side, side))
-        pixels = np.ascontiguousarray(wide[margin : margin + height, margin : margin + width])
+        pixels = np.full((height, width, 3), 255, np.uint8)
+        lay_partly(pixels, rgba, round(work.box.left * scale), round(work.box.top * scale))
         return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), width, height, asked.seed)
 
     return await enlarged_product(service, call, work.product, side, finished)
+
+
+def lay_partly(ground: Pixels, rgba: Pixels, left: int, top: int) -> None:
+    """Put a product (h, w, 4) onto a ground (H, W, 3) in place, beyond whose edges it may reach."""
+    (height, width), (high, wide) = ground.shape[:2], rgba.shape[:2]
+    x, y = max(0, left), max(0, top)
+    right, bottom = min(width, left + wide), min(height, top + high)
+    if right > x and bottom > y:
+        laid_over(ground, rgba[y - top : bottom - top, x - left : right - left], Box(x, y, right - x, bottom - y))

@@ -127,6 +127,16 @@ def test_a_file_is_a_backdrop_and_its_size_the_canvas(client):
     assert np.abs(larger[50, 50] - (10, 20, 200)).max() <= 1  # it covers the canvas, cut to it
 
 
+def test_a_backdrop_that_can_be_seen_through_is_over_white(client):
+    ground = np.zeros((200, 200, 4), np.uint8)
+    ground[:100] = (10, 20, 200, 255)
+    files = [("image", product()), ("backdrop", saved(ground))]
+    found = array(composed(client, files, fill=0.3, harmonize=0, shadow="none", format="png"))
+
+    assert (found[:50] == (10, 20, 200)).all()
+    assert (found[150:] == 255).all()
+
+
 def test_over_nothing_there_is_alpha_and_a_shadow_is_black_in_it(client):
     plain = array(composed(client, product(), backdrop="transparent", fill=0.5, format="png"))
     shaded = array(composed(client, product(), backdrop="transparent", fill=0.5, shadow="contact", format="png"))

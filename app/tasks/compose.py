@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,8 @@ GAP: Final = 0.06
 """Between products, as a share of the side of a square of a product's area."""
 LEAST_MARGIN: Final = 0.08
 """What a product that stands at the bottom leaves free below, at most, as a share of the height."""
+STRIP: Final = 256
+"""Rows that are worked on at once."""
 SHADOW_SIDE: Final = 512
 """Longest side, in px, at which shadows are drawn: they are soft."""
 SLANT: Final = 0.45
@@ -166,23 +169,34 @@ def blur(plane: Floats, sigma: float) -> Floats:
     return plane
 
 
+def strips(height: int) -> Iterator[slice]:
+    """Rows of a picture, a few at a time, so that sums in float take little memory."""
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
+
+
 def darkened(ground: Pixels, shadow: Floats, opacity: float) -> Pixels:
     """A ground with a shadow (S, T) in [0, 1] of that opacity: (H, W, 3) uint8, or (H, W, 4) of nothing but itself."""
     height, width = ground.shape[:2]
     taken = opacity * resample(shadow, width, height)[..., None]
-    if ground.shape[2] == 4:
-        return np.concatenate([ground[..., :3], np.rint(255 * taken).astype(np.uint8)], 2)
-    return np.rint(ground * (1 - taken)).astype(np.uint8)
+    found = ground.copy()
+    for rows in strips(height):
+        if ground.shape[2] == 4:
+            found[rows, :, 3:] = np.rint(255 * taken[rows])
+        else:
+            found[rows] = np.rint(ground[rows] * (1 - taken[rows]))
+    return found
 
 
 def laid_over(ground: Pixels, rgba: Pixels, box: Box) -> None:
     """Put a product, straight RGBA (h, w, 4) uint8, onto a ground, (H, W, 3) or straight RGBA (H, W, 4), in place."""
-    view = ground[box.slices]
-    cover = rgba[..., 3:].astype(np.float32) / 255
-    if ground.shape[2] == 3:
-        view[:] = np.rint(view + cover * (rgba[..., :3].astype(np.float32) - view)).astype(np.uint8)
-        return
-    below = view[..., 3:].astype(np.float32) / 255 * (1 - cover)
-    both = cover + below
-    colour = (rgba[..., :3] * cover + view[..., :3] * below) / np.maximum(both, 1e-6)
-    view[..., :3], view[..., 3:] = np.rint(colour), np.rint(255 * both)
+    whole = ground[box.slices]
+    for rows in strips(box.height):
+        view, part = whole[rows], rgba[rows]
+        cover = part[..., 3:].astype(np.float32) / 255
+        if ground.shape[2] == 3:
+            view[:] = np.rint(view + cover * (part[..., :3].astype(np.float32) - view))
+            continue
+        below = view[..., 3:].astype(np.float32) / 255 * (1 - cover)
+        both = cover + below
+        colour = (part[..., :3] * cover + view[..., :3] * below) / np.maximum(both, 1e-6)
+        view[..., :3], view[..., 3:] = np.rint(colour), np.rint(255 * both)

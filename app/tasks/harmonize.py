@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.batching import Row
 from app.images import Floats, Pixels, resize
 from app.tasks.colours import LUMA, lab
-from app.tasks.compose import Box, laid_over
+from app.tasks.compose import Box, laid_over, strips
 from app.tasks.cutout import to_bytes, unit
 
 PARAMETERS: Final = 5
@@ -68,9 +68,12 @@ def changed(rgb: Pixels, change: Floats) -> Pixels:
     """Colours (H, W, 3) uint8 with the parameters applied in full."""
     levels = unit(np.arange(256, dtype=np.uint8))
     table = levels[:, None] ** np.exp(change[3]) * np.exp(change[:3])
-    colours = np.stack([table[rgb[..., c], c] for c in range(3)], -1).astype(np.float32)
-    grey = (colours @ LUMA)[..., None]
-    return to_bytes(grey + np.exp(change[4]) * (colours - grey))
+    found = np.empty_like(rgb)
+    for rows in strips(len(rgb)):
+        colours = np.stack([table[rgb[rows, :, c], c] for c in range(3)], -1).astype(np.float32)
+        grey = (colours @ LUMA)[..., None]
+        found[rows] = to_bytes(grey + np.exp(change[4]) * (colours - grey))
+    return found
 
 
 def drift(before: Pixels, after: Pixels) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.batching import Row
 from app.images import Floats, Pixels, mapped, resample, resize
 from app.tasks.colours import LUMA, lab, srgb
-from app.tasks.compose import Box, blur
+from app.tasks.compose import Box, blur, strips
 from app.tasks.cutout import blocks, enlarged, guided, parts, spread, to_bytes, unit
 
 CELL: Final = 8
@@ -19,6 +19,8 @@ GRID: Final = 33
 """Colours of each channel at which a change of colour is computed; between them it is interpolated."""
 DRAWN_SIDE: Final = 1000
 """Longest side, in px, at which lines are drawn."""
+READ_SIDE: Final = 2048
+"""Longest side, in px, at which a drawing is read."""
 TONES: Final = (7.0, 94.0)
 """CIE lightness of the darkest and the brightest product that still shows its folds."""
 
@@ -83,8 +85,10 @@ def recoloured(rgb: Pixels, alpha: Pixels, wish: tuple[int, int, int], strength:
     colours = np.stack([red, green, blue], -1)
     table = srgb(shifted(lab(colours), mean, aim, contrast)) / 255
     found = mapped(rgb, table.astype(np.float32))
-    cover = unit(alpha)[..., None] * np.float32(strength)
-    return np.rint(rgb + cover * (found.astype(np.float32) - rgb)).astype(np.uint8)
+    for rows in strips(len(rgb)):
+        cover = unit(alpha[rows])[..., None] * np.float32(strength)
+        found[rows] = np.rint(rgb[rows] + cover * (found[rows].astype(np.float32) - rgb[rows]))
+    return found
 
 
 def shifted(colours: Floats, mean: Floats, aim: Floats, contrast: float) -> Floats:
@@ -137,7 +141,9 @@ class Drawing:
     rows: Final = 1
 
     def __init__(self, rgb: Pixels, side: int, label: int, draw: int, strength: float) -> None:
-        ink = inked(rgb)
+        height, width = rgb.shape[:2]
+        shrink = min(1.0, READ_SIDE / max(height, width))
+        ink = inked(resize(rgb, max(1, round(shrink * width)), max(1, round(shrink * height))))
         rows, columns = (np.flatnonzero((ink > 0.35).any(axis)) for axis in (1, 0))
         self.is_blank = not rows.size
         self.box, self.product = Box(0, 0, 1, 1), np.zeros((side, side, 4), np.uint8)
@@ -146,8 +152,8 @@ class Drawing:
         down, across = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
         reach = max(8, round(1.12 * max(down, across)))
         top, left = int(rows[0] + rows[-1] + 1 - reach) // 2, int(columns[0] + columns[-1] + 1 - reach) // 2
-        self.box = Box(left, top, reach, reach)
-        self._image = small_lines(ink, self.box, side)
+        self._image = small_lines(ink, Box(left, top, reach, reach), side)
+        self.box = Box(*(round(at / shrink) for at in (left, top, reach, reach)))
         self._label, self._draw, self._strength = np.int64(label), np.int64(draw), np.float32(strength)
 
     def row(self, _: int) -> Row:
