@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training.augment import augment
 from training.checkpoint import optimizer_tensors, restore_optimizer
 from training.data import Labelled
+from training.hardware import has_fast_bf16
 from training.losses import gradient_penalty, relativistic
 from training.networks.blocks import downsample
 from training.networks.generator import Discriminator, Generator, GeneratorConfig
@@ -59,6 +60,7 @@ class GanTrainer:
         self.ema = copy.deepcopy(self.g).requires_grad_(False)
         self.g_optimizer = torch.optim.Adam(self.g.parameters(), recipe.lr, betas=(0.0, 0.99))
         self.d_optimizer = torch.optim.Adam(self.d.parameters(), recipe.lr, betas=(0.0, 0.99))
+        self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
         self.levels = recipe.stage(0)[0]
 
@@ -82,12 +84,12 @@ class GanTrainer:
 
     def _fakes(self, labels: Tensor, random: torch.Generator) -> Tensor:
         z = torch.randn(len(labels), self.recipe.network.z_size, generator=random).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             pictures = self.g(z, labels, levels=self.levels)
         return augment(pictures.float(), random)
 
     def _score(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             return self.d(pictures, labels).float()  # type: ignore[no-any-return]
 
     def _train_discriminator(self, random: torch.Generator, weight: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from training.averaged import Averaged
 from training.data import Photos
 from training.degrade import Degradation, degraded_pairs
+from training.hardware import has_fast_bf16
 from training.losses import restoration_terms
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.level import LevelConfig, LevelNet
@@ -46,11 +47,12 @@ class RestorationTrainer:
         config = recipe.network
         net = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
         self.averaged: Averaged[EnhanceNet | LevelNet] = Averaged(net, self.device, recipe.ema_decay)
+        self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
 
     def _terms(self, lr: Tensor, hr: Tensor, levels: Tensor) -> dict[str, Tensor]:
         net = self.averaged.net
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
         if isinstance(net, EnhanceNet):
             return restoration_terms(output.float(), hr)
