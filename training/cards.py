@@ -50,7 +50,7 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
         lines.append(f"- Attribution: {manifest['attribution']}")
     lines += [
         f"- Time: {training['minutes']} minutes on {training['hardware']}; {training['images_seen']:,} images seen",
-        f"- Recipe: `vitrine-train {manifest['recipe']['name']}`; its settings are in `manifest.json`",
+        f"- Recipe: {command(manifest['recipe'])}; its settings are in `manifest.json`",
         "",
         "## File",
         "",
@@ -58,6 +58,13 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
         f"PyTorch at export: {manifest['parity']:.2g} {UNITS.get(manifest['task'], 'of 255')}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def command(recipe: Mapping[str, Any]) -> str:
+    """What to run for a recipe."""
+    if recipe.get("start"):
+        return f"`vitrine-train {recipe['name']}-tune --start VERSION`, the one with sha256 `{recipe['start'][:12]}…`"
+    return f"`vitrine-train {recipe['name']}`"
 
 
 def quality_table(records: list[Mapping[str, Any]]) -> list[str]:
