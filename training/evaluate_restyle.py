@@ -57,7 +57,7 @@ def evaluate_relight(session: onnxruntime.InferenceSession, side: int, folders: 
         scores.append((psnr(before, truth), psnr(after, truth), ssim(before, truth), ssim(after, truth), *gaps))
         if index in shown:
             rows += [
-                np.asarray(cv2.resize(one, (192, 192), interpolation=cv2.INTER_AREA), np.uint8) for one in pictures
+                np.asarray(cv2.resize(one, (128, 128), interpolation=cv2.INTER_AREA), np.uint8) for one in pictures
             ]
     means = np.mean(scores, 0)
     data = f"{len(views)} views of held-out objects, on white by their true alpha, {side} px"
