@@ -18,6 +18,9 @@ REACH: Final = 1.5
 """How far a fitted edge may lie from where the network saw it, in the network's px."""
 SMOOTHNESS: Final = 2e-4
 """Variance of colour, of 1, up to which a neighbourhood counts as of one colour."""
+SNAP: Final = (0.2, 0.95)
+"""Fitted alpha up to which there is nothing, and from which on there is product. Of six between (0.04, 0.96) and
+(0.3, 0.9), the mildest that leaves 99.5 % of held-out scenes' grounds without a trace."""
 CRUMB: Final = 0.03
 """What a part of the product that lies alone must have of the largest part's area."""
 BLOCK: Final = 256
@@ -91,8 +94,8 @@ def to_bytes(values: Floats) -> Pixels:
 
 
 def snapped(alpha: NDArray[Any]) -> Floats:
-    """Faint alpha is none, and nearly full alpha is full."""
-    return np.clip((alpha - 0.04) / 0.92, 0, 1).astype(np.float32)
+    """Faint alpha is none, and nearly full alpha is full (SNAP)."""
+    return np.clip((alpha - SNAP[0]) / (SNAP[1] - SNAP[0]), 0, 1).astype(np.float32)
 
 
 def without_crumbs(alpha: Floats) -> Floats:

@@ -11,7 +11,7 @@ from app.batching import Row
 from app.images import Floats, Pixels, mapped, resample, resize
 from app.tasks.colours import LUMA, lab, srgb
 from app.tasks.compose import Box, blur, strips
-from app.tasks.cutout import blocks, enlarged, guided, parts, spread, to_bytes, unit
+from app.tasks.cutout import blocks, enlarged, guided, parts, spread, to_bytes, unit, without_crumbs
 
 CELL: Final = 8
 """Pixels of the network's picture, each way, that share a light."""
@@ -160,7 +160,8 @@ class Drawing:
         return {"image": self._image, "label": self._label, "draw": self._draw, "strength": self._strength}
 
     def put(self, _: int, output: NDArray[Any]) -> None:
-        self.product = output
+        self.product = output.copy()
+        self.product[without_crumbs(unit(output[..., 3])) == 0] = (255, 255, 255, 0)
 
 
 def inked(rgb: Pixels) -> Floats:
