@@ -107,7 +107,7 @@ class RelightGraph(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         picture = from_bytes(image)
         light = self.net(picture[:, :3], picture[:, 3:])
-        parts = [part.mean(1, keepdim=True) + TINT * (part - part.mean(1, keepdim=True)) for part in light.split(3, 1)]
+        parts = [part.mean(1, keepdim=True) + TINT * (part - part.mean(1, keepdim=True)) for part in light.chunk(2, 1)]
         return torch.cat(parts, 1).permute(0, 2, 3, 1)
 
 
@@ -145,7 +145,7 @@ class SketchGraph(nn.Module):
 def plainer(colours: Tensor) -> Tensor:
     """Palettes (P, 9) whose darker and brighter halves are at most CONTRAST from their mean, channel by channel."""
     mean = colours[:, :3]
-    halves = [mean + (half - mean).clamp(-CONTRAST, CONTRAST) for half in colours[:, 3:].split(3, 1)]
+    halves = [mean + (half - mean).clamp(-CONTRAST, CONTRAST) for half in colours[:, 3:].chunk(2, 1)]
     return torch.cat([mean, *halves], 1)
 
 
