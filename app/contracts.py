@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from app.repository import Manifest, Model, RepositoryError
 from app.tasks.generate import latent
-from app.tasks.harmonize import PARAMETERS
-from app.tasks.restyle import CELL
 
 MAX_SIDE: Final = 2048
 MOST_CHANGE: Final = {"harmonize": 0.5, "relight": 1.5}
 """Of a photometric parameter: beyond, a product would not be itself."""
+PARAMETERS: Final = 5
+"""Of a harmonized product: logarithms of the gains of red, green and blue, of an exponent, of the saturation."""
+CELL: Final = 8
+"""Pixels of the network's picture, each way, that share a light."""
 CHANNELS: Final = {"harmonize": 4, "relight": 4, "from-sketch": 1}
 """Of the picture that goes in, where it is not RGB."""
 Row = dict[str, NDArray[Any] | np.generic]

@@ -1,6 +1,8 @@
 """One library, one home; the service and the training never import each other."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,9 @@ def test_a_library_is_imported_only_at_home(path):
 )
 def test_the_training_imports_neither_the_service_nor_the_measurements(path):
     assert {"app", "bench"}.isdisjoint(imported(path))
+
+
+def test_the_command_line_leaves_the_metrics_alone_until_their_folder_is_known():
+    """Prometheus's client asks for it once, when it is imported: later, several processes would not add up."""
+    told = "import sys, app.cli; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, check=False).returncode == 0  # noqa: S603

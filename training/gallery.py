@@ -114,7 +114,7 @@ def gallery(url: str, scenes: Path, curated: Path, photos: Path, skipped: list[s
             "studio": (studios(caller, scenes, keys), 6),
             "colorway": (colourways(caller, people), 9),
             "sketch": (sketches(caller, scenes, keys, people), 6),
-            "from-sketch": (drawings(caller, curated, people), 6),
+            "from-sketch": (drawings(caller, people), 6),
         }
         written = []
         for name, (tiles, columns) in sheets.items():
@@ -181,15 +181,14 @@ def sketches(caller: Caller, scenes: Path, keys: list[str], people: list[Any]) -
         yield tile(caller.picture("/restyle", [path], style="sketch"))
 
 
-def drawings(caller: Caller, curated: Path, people: list[Any]) -> Iterator[Pixels]:
+def drawings(caller: Caller, people: list[Any]) -> Iterator[Pixels]:
     """A hand-made shirt, then drawings that the service has made of held-out products: four seeds each."""
     shirt = np.full((300, 300, 3), 252, np.uint8)
     cv2.polylines(shirt, [np.array(SHIRT, np.int32)], False, (40, 40, 40), 3, cv2.LINE_AA)
     cv2.ellipse(shirt, (150, 58), (26, 14), 0, 0, 180, (40, 40, 40), 3, cv2.LINE_AA)
     inputs: list[tuple[Pixels, str]] = [(shirt, "t-shirt")]
-    for _, label, number in people[:7]:
-        photo = png(read_rgba(curated / "photos" / f"{number}.png"))
-        inputs.append((caller.picture("/restyle", [photo], style="sketch")[..., :3], label))
+    for path, label, _ in people[:7]:
+        inputs.append((caller.picture("/restyle", [path], style="sketch")[..., :3], label))
     for lines, label in inputs:
         yield tile(lines)
         for seed in ("1", "2", "3", "4", "5"):

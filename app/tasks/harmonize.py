@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching import Row
+from app.contracts import PARAMETERS
 from app.images import Floats, Pixels, resize
 from app.tasks.colours import LUMA, lab
 from app.tasks.compose import Box, laid_over, strips
 from app.tasks.cutout import to_bytes, unit
 
-PARAMETERS: Final = 5
-"""Logarithms: of the gains of red, green and blue, of an exponent, of the saturation."""
 MOST_DRIFT: Final = 8.0
 """How far the product's mean colour may move, in CIE 1976 Lab units, at full strength."""
 
@@ -48,7 +47,7 @@ class Harmony:
 
 
 def harmonized(rgba: Pixels, change: Floats, strength: float) -> Pixels:
-    """A product, straight RGBA (h, w, 4) uint8, with its colours changed by `strength` in [0, 1] of the parameters.
+    """A product, straight RGBA (h, w, 4) uint8, with its colours changed by `strength` in [0, 1] of PARAMETERS.
 
     Every channel is raised to the exponent and multiplied by its gain, then the distance from its grey by the
     saturation. The product's mean colour moves by at most MOST_DRIFT times the strength: beyond, the change is made

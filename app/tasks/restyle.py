@@ -13,8 +13,6 @@ from app.tasks.colours import LUMA, lab, srgb
 from app.tasks.compose import Box, blur, strips
 from app.tasks.cutout import blocks, enlarged, guided, parts, spread, to_bytes, unit, without_crumbs
 
-CELL: Final = 8
-"""Pixels of the network's picture, each way, that share a light."""
 GRID: Final = 33
 """Colours of each channel at which a change of colour is computed; between them it is interpolated."""
 DRAWN_SIDE: Final = 1000

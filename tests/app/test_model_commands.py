@@ -14,7 +14,8 @@ from app.model_commands import add_parsers, run
 from app.repository import Model, RepositoryError, read_manifest, read_models
 
 MODELS = Path(__file__).parents[2] / "models"
-SHIPPED = {"cutout": "2", "enhance-x2": "1", "garments-64": "3", "harmonize": "1", "restoration-level": "2"}
+SHIPPED = {"cutout": "2", "enhance-x2": "1", "from-sketch": "1", "garments-64": "3", "harmonize": "1", "relight": "1"}
+SHIPPED |= {"restoration-level": "2"}
 LEVEL = "restoration-level"
 
 
