@@ -330,8 +330,11 @@ def test_the_presets_of_the_contract_are_listed_with_their_sources(client):
         assert one["read"].startswith("20")
 
 
-@pytest.mark.parametrize("route", ["/compose", "/enhance"])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("route", "name"),
+    [("/compose", name) for name in PRESETS]
+    + [("/enhance", name) for name in ("amazon-main", "shopify", "tmall-white")],
+)
 def test_a_preset_is_kept_as_the_decoded_file_shows(client, route, name):
     random = np.random.default_rng(2)
     rgba = np.zeros((700, 560, 4), np.uint8)

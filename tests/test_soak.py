@@ -5,7 +5,7 @@ import pytest
 from bench.soak import soak
 from tests.conftest import running
 
-SECONDS, WARM_UP_S = 75, 25
+SECONDS, WARM_UP_S = 50, 15
 MOST_GROWTH_MB = 100
 
 
@@ -13,7 +13,7 @@ MOST_GROWTH_MB = 100
 def test_mixed_and_hostile_traffic_leaves_no_trace():
     """Half of the requests are such as nobody should send. Counts are of all processes together."""
     with running(LOG_LEVEL="warning") as server:
-        result = soak(str(server.client.base_url), [server.process.pid], SECONDS, warm_up_s=WARM_UP_S, check_every_s=15)
+        result = soak(str(server.client.base_url), [server.process.pid], SECONDS, warm_up_s=WARM_UP_S, check_every_s=12)
         assert server.client.get("/readyz").status_code == 200
         idle = server.client.get("/metrics").text
     warm = [sample for sample in result.samples if sample.at >= WARM_UP_S]
