@@ -112,6 +112,7 @@ def line_drawing(rgb: Pixels, alpha: Pixels, strength: float) -> Pixels:
     slopes, offset = guided(picture, picture @ LUMA, max(1, round(0.004 * side)), 0.0003)
     grey = picture[..., 0] * slopes[0] + picture[..., 1] * slopes[1] + picture[..., 2] * slopes[2] + offset
     grey = 1 + cover * (grey - 1)
+    cover = np.clip(6 * cover - 2.5, 0, 1).astype(np.float32)  # a line where alpha is half, however soft it is
     edges = blur(grey, 1.6 * fine) - blur(grey, fine)
     inside = np.clip((edges - 0.009) / 0.009, 0, 1) * (blur(cover, 2 * fine) > 0.98)
     inside = without_strokes(inside.astype(np.float32), 0.08 * side)
