@@ -61,8 +61,6 @@ class Canvas:
 
     pixels: Pixels
     alpha: Pixels
-    enlarged: bool
-    """Whether a network has added detail."""
 
 
 def wrong(field: str, message: str) -> InvalidOptions:
@@ -144,7 +142,8 @@ async def compose(
     with service.admission.holding(3 * areas + 4 * scene.width * scene.height):
         products = await together([product_of(service, call, one, options.cutout, i) for i, one in enumerate(pictures)])
         canvas = await placed(service, call, products, scene, partial(enlarged, service, call))
-        source = "compositeWithTrainedAlgorithmicMedia" if canvas.enlarged else "compositeCapture"
+        drawn = scene.photo is None and not scene.plain
+        source = "compositeSynthetic" if drawn else "compositeCapture"
         xmp = identity.mark(model, source, credits=pictures[0].credits)
         quality = options.quality
         file, findings = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
@@ -198,21 +197,21 @@ async def product_of(service: Service, call: Call, picture: Picture, cutout: str
     return await service.timed("decode", call, lambda: trimmed(np.dstack([picture.rgb, alpha])))
 
 
-Sizing = Callable[[Pixels, Box], Coroutine[Any, Any, tuple[Pixels, bool]]]
+Sizing = Callable[[Pixels, Box], Coroutine[Any, Any, Pixels]]
 
 
-async def enlarged(service: Service, call: Call, rgba: Pixels, box: Box) -> tuple[Pixels, bool]:
+async def enlarged(service: Service, call: Call, rgba: Pixels, box: Box) -> Pixels:
     """A product at the size of its box: as it is where that is no larger, by the enhancer where it is much larger."""
     if box.height <= ENLARGED * rgba.shape[0]:
-        return await service.timed("decode", call, resize, rgba, box.width, box.height), False
+        return await service.timed("decode", call, resize, rgba, box.width, box.height)
     return await restored(service, call, None, rgba, box)
 
 
-async def restored(service: Service, call: Call, denoise: float | None, rgba: Pixels, box: Box) -> tuple[Pixels, bool]:
+async def restored(service: Service, call: Call, denoise: float | None, rgba: Pixels, box: Box) -> Pixels:
     """A product restored and at the size of its box."""
     factor = box.height / rgba.shape[0]
     if factor < 0.5 or (denoise == 0 and factor <= 1):  # what is shrunk that far is clean already
-        return await service.timed("decode", call, resize, rgba, box.width, box.height), False
+        return await service.timed("decode", call, resize, rgba, box.width, box.height)
     rgb = await service.timed("decode", call, fill_hidden, rgba[..., :3], rgba[..., 3])
     strength = await estimated_level(service, call, rgb) if denoise is None else denoise
     scale = min(4, 2 ** max(0, math.ceil(math.log2(factor / ENLARGED))))
@@ -221,23 +220,21 @@ async def restored(service: Service, call: Call, denoise: float | None, rgba: Pi
         large = resize(at_scale(large, rgb, scale), box.width, box.height)
         return np.dstack([large, resize(rgba[..., 3], box.width, box.height)])
 
-    return await service.enlarge(call, rgb, max(2, scale), strength, finish), scale > 1
+    return await service.enlarge(call, rgb, max(2, scale), strength, finish)
 
 
 async def placed(service: Service, call: Call, products: list[Pixels], scene: Scene, sized: Sizing) -> Canvas:
-    """Products on their backdrop; `sized` brings each to the size of its box, and tells whether detail was added."""
+    """Products on their backdrop; `sized` brings each to the size of its box."""
     shapes = [(int(one.shape[0]), int(one.shape[1])) for one in products]
     boxes = arranged(shapes, scene.width, scene.height, scene.fill, scene.anchor)
-    made = await together([sized(one, box) for one, box in zip(products, boxes, strict=True)])
-    layers = [rgba for rgba, _ in made]
+    layers = await together([sized(one, box) for one, box in zip(products, boxes, strict=True)])
     ground = await service.timed("decode", call, ground_of, scene)
     if scene.harmonize and not scene.plain and (model := call.catalogue.first("harmonize")):
         for index, box in enumerate(boxes):
             work = await service.timed("decode", call, Harmony, ground, layers[index], box, model.model.manifest.size)
             await service.infer(call, model, work, lambda: None)
             layers[index] = await service.timed("encode", call, harmonized, layers[index], work.change, scene.harmonize)
-    canvas = await service.timed("encode", call, merged, ground, layers, boxes, scene)
-    return replace(canvas, enlarged=any(by_network for _, by_network in made))
+    return await service.timed("encode", call, merged, ground, layers, boxes, scene)
 
 
 def ground_of(scene: Scene) -> Pixels:
@@ -264,7 +261,7 @@ def merged(ground: Pixels, layers: list[Pixels], boxes: list[Box], scene: Scene)
     for box, one in zip(boxes, layers, strict=True):
         laid_over(ground, one, box)
         laid_over(alpha, one, box)
-    return Canvas(ground, alpha[..., 3], False)
+    return Canvas(ground, alpha[..., 3])
 
 
 def fitted(
