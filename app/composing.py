@@ -15,9 +15,10 @@ from app.errors import ImageTooLarge, InvalidOptions
 from app.images import ImageFormat, Picture, Pixels, covering, decode, encode, over, resize
 from app.pipeline import Identity, at_scale, cut_out, estimated_level, no_product, together
 from app.presets import Finding, Preset
-from app.schemas import ComposeOptions, EnhanceOptions, rgb_of
+from app.schemas import ComposeOptions, EnhanceOptions
 from app.service import Call, Service
 from app.tasks import backdrops
+from app.tasks.colours import rgb_of
 from app.tasks.compose import Box, arranged, darkened, laid_over, shadows, trimmed
 from app.tasks.enhance import fill_hidden
 from app.tasks.harmonize import Harmony, harmonized
@@ -146,8 +147,7 @@ async def compose(
         source = "compositeSynthetic" if drawn else "compositeCapture"
         xmp = identity.mark(model, source, credits=pictures[0].credits)
         quality = options.quality
-        file, findings = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
-    compliance = [finding._asdict() for finding in findings] if preset else None
+        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
     return Answer([file], image_format, model.label, model.digest, call.ms, compliance)
 
 
@@ -177,8 +177,7 @@ async def for_marketplace(
         product = await product_of(service, call, picture, "auto", None)
         canvas = await placed(service, call, [product], scene, partial(restored, service, call, options.denoise))
         xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
-        file, findings = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
-    compliance = [finding._asdict() for finding in findings]
+        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
     return Answer([file], image_format, model.label, model.digest, call.ms, compliance), picture
 
 
@@ -191,12 +190,20 @@ async def product_of(service: Service, call: Call, picture: Picture, cutout: str
     where: list[str | int] = ["body", "image"] if index is None else ["body", "image", index]
     if picture.alpha is None and cutout == "auto":
         picture = await cut_out(service, call, picture, where)
-    alpha = picture.alpha if picture.alpha is not None else np.full(picture.rgb.shape[:2], 255, np.uint8)
-    if not (alpha > 8).any():
+    rgb, alpha = picture.rgb, picture.alpha
+
+    def alone() -> Pixels | None:
+        cover = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha
+        return trimmed(np.dstack([rgb, cover])) if (cover > 8).any() else None
+
+    product = await service.timed("decode", call, alone)
+    if product is None:
         raise no_product(where)
-    return await service.timed("decode", call, lambda: trimmed(np.dstack([picture.rgb, alpha])))
+    return product
 
 
+Compliance = list[dict[str, Any]] | None
+"""Every rule of a preset, as `Answer` has it."""
 Sizing = Callable[[Pixels, Box], Coroutine[Any, Any, Pixels]]
 
 
@@ -234,7 +241,8 @@ async def placed(service: Service, call: Call, products: list[Pixels], scene: Sc
             work = await service.timed("decode", call, Harmony, ground, layers[index], box, model.model.manifest.size)
             await service.infer(call, model, work, lambda: None)
             layers[index] = await service.timed("encode", call, harmonized, layers[index], work.change, scene.harmonize)
-    return await service.timed("encode", call, merged, ground, layers, boxes, scene)
+    lying = scene.anchor != "bottom"
+    return await service.timed("encode", call, merged, ground, layers, boxes, scene.shadow, scene.opacity, lying)
 
 
 def ground_of(scene: Scene) -> Pixels:
@@ -251,30 +259,30 @@ def ground_of(scene: Scene) -> Pixels:
     return backdrops.drawn(backdrops.backdrops()[backdrop], width, height)
 
 
-def merged(ground: Pixels, layers: list[Pixels], boxes: list[Box], scene: Scene) -> Canvas:
-    """Shadows, then products, over the ground; what lies in front comes last."""
+def merged(ground: Pixels, layers: list[Pixels], boxes: list[Box], shadow: str, opacity: float, lying: bool) -> Canvas:
+    """Shadows, then products, over the ground, which may be changed; what lies in front comes last."""
     height, width = ground.shape[:2]
-    if scene.shadow != "none" and scene.opacity:
+    if shadow != "none" and opacity:
         alphas = [(box, np.ascontiguousarray(one[..., 3])) for box, one in zip(boxes, layers, strict=True)]
-        ground = darkened(ground, shadows(alphas, width, height, scene.shadow, scene.anchor != "bottom"), scene.opacity)
-    alpha = np.zeros((height, width, 4), np.uint8)
+        ground = darkened(ground, shadows(alphas, width, height, shadow, lying), opacity)
+    alpha = np.zeros((height, width), np.uint8)
     for box, one in zip(boxes, layers, strict=True):
         laid_over(ground, one, box)
-        laid_over(alpha, one, box)
-    return Canvas(ground, alpha[..., 3])
+        np.maximum(alpha[box.slices], one[..., 3], out=alpha[box.slices])
+    return Canvas(ground, alpha)
 
 
 def fitted(
     canvas: Canvas, image_format: ImageFormat, quality: int | None, xmp: bytes, preset: Preset | None
-) -> tuple[Encoded, list[Finding]]:
-    """The file, and how it keeps a preset's rules.
+) -> tuple[Encoded, Compliance]:
+    """The file, and how it keeps a preset's rules; nothing without one.
 
     Where it is too large or too small for them, or not white enough, other qualities are tried; where none keeps all
     rules, it is the first of those that break fewest.
     """
     height, width = canvas.pixels.shape[:2]
     if preset is None:
-        return Encoded(encode(canvas.pixels, image_format, quality or PLAIN_QUALITY, xmp), width, height), []
+        return Encoded(encode(canvas.pixels, image_format, quality or PLAIN_QUALITY, xmp), width, height), None
     tries: list[tuple[int, Encoded, list[Finding]]] = []
     to_try = [quality or PRESET_QUALITY]
     while to_try:
@@ -290,4 +298,4 @@ def fitted(
         elif broken & {"bytes", "ground"} and len(tries) == 1 and now < 100:
             to_try = [100]
     _, file, findings = min(tries, key=lambda found: found[0])
-    return file, findings
+    return file, [finding._asdict() for finding in findings]

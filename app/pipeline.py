@@ -21,8 +21,9 @@ from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
 from app.images import Credits, ImageFormat, Picture, Pixels, decode, encode, over, resize
 from app.provenance import NO_CREDITS, xmp_packet
-from app.schemas import EnhanceOptions, GenerateRequest, rgb_of
+from app.schemas import EnhanceOptions, GenerateRequest
 from app.service import Call, Service
+from app.tasks.colours import rgb_of
 from app.tasks.cutout import Whole
 from app.tasks.enhance import LevelTiles, fill_hidden, keep_mean
 from app.tasks.generate import SEEDS, drawn_label, latent, mixed
@@ -174,10 +175,15 @@ async def cut_out(service: Service, call: Call, picture: Picture, where: list[st
     model = call.catalogue.find("cutout")
     work = await service.timed("decode", call, Whole, picture.rgb, model.model.manifest.size)
     await service.infer(call, model, work, lambda: None)
-    rgba = await service.timed("infer", call, work.refined)
-    if not rgba[..., 3].any():
+
+    def separated() -> tuple[Pixels, Pixels] | None:
+        rgba = work.refined()
+        return (np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]) if rgba[..., 3].any() else None
+
+    found = await service.timed("infer", call, separated)
+    if found is None:
         raise no_product(where)
-    return replace(picture, rgb=np.ascontiguousarray(rgba[..., :3]), alpha=rgba[..., 3])
+    return replace(picture, rgb=found[0], alpha=found[1])
 
 
 async def restored(

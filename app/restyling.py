@@ -10,20 +10,21 @@ import numpy as np
 
 from app.answers import Answer, Encoded
 from app.catalogue import Catalogue, Loaded
-from app.composing import LARGEST, PLAIN_QUALITY, enlarged, fitted, opaque, placed, scene_of
+from app.composing import LARGEST, PLAIN_QUALITY, Compliance, enlarged, fitted, merged, opaque, placed, scene_of
 from app.errors import InvalidOptions, UnknownCategory, UnknownStyle
-from app.images import ImageFormat, Picture, Pixels, decode, encode, resize
+from app.images import Floats, ImageFormat, Picture, Pixels, decode, encode, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
-from app.presets import Finding, Preset
-from app.schemas import STYLES, ComposeOptions, RestyleOptions, rgb_of
+from app.presets import Preset
+from app.schemas import STYLES, ComposeOptions, RestyleOptions
 from app.service import Call, Service
-from app.tasks.compose import Box, darkened, laid_over, shadows, trimmed
+from app.tasks.colours import rgb_of
+from app.tasks.compose import Box, laid_over, trimmed
 from app.tasks.generate import drawn_label
 from app.tasks.restyle import Drawing, Relight, line_drawing, recoloured, relit
 
 TASKS: Final = {"studio": "relight", "colorway": "cutout", "sketch": "cutout", "from-sketch": "from-sketch"}
 """The task of the model that answers for a style."""
-DRAWN_SIDE: Final = 512
+PRODUCT_SIDE: Final = 512
 """What a drawing's own square becomes, in px."""
 
 
@@ -70,15 +71,14 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
     model = model_of(call.catalogue, style)
     picture = await service.timed("decode", call, decode, data, service.limits)
     area = picture.width * picture.height
-    findings: list[Finding] = []
+    compliance: Compliance = None
     with service.admission.holding(8 * area):
         if style == "from-sketch":
             file = await from_sketch(service, call, model, picture, asked)
         elif style == "studio":
-            file, findings = await studio(service, call, model, picture, asked)
+            file, compliance = await studio(service, call, model, picture, asked)
         else:
             file = await redrawn(service, call, model, picture, asked)
-    compliance = [finding._asdict() for finding in findings] if asked.preset else None
     return Answer([file], asked.image_format, model.label, model.digest, call.ms, compliance), picture
 
 
@@ -104,34 +104,35 @@ async def with_alpha(service: Service, call: Call, picture: Picture) -> Picture:
 
 async def studio(
     service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked
-) -> tuple[Encoded, list[Finding]]:
+) -> tuple[Encoded, Compliance]:
     """A snapshot as a catalogue shot: cut out, in a studio's light, on white; where it was, or as a preset wants it."""
     cut = await with_alpha(service, call, picture)
     assert cut.alpha is not None  # noqa: S101  # which `with_alpha` is for
     work = await service.timed("decode", call, Relight, picture.rgb, cut.alpha, model.model.manifest.size)
     await service.infer(call, model, work, lambda: None)
-    rgb = await service.timed("infer", call, relit, cut.rgb, cut.alpha, work.light, asked.options.strength)
-    rgba = np.dstack([rgb, cut.alpha])
+    rgba = await service.timed("infer", call, in_studio, cut.rgb, cut.alpha, work.light, asked.options.strength)
     xmp = mark(asked, model, picture)
     if asked.preset is None:
-        return await service.timed("encode", call, on_white, rgba, asked, xmp), []
+        return await service.timed("encode", call, on_white, rgba, asked, xmp), None
     scene = scene_of(ComposeOptions(shadow=asked.options.shadow, harmonize=0), None, asked.preset)
-    canvas = await placed(service, call, [trimmed(rgba)], scene, partial(enlarged, service, call))
+    product = await service.timed("decode", call, trimmed, rgba)
+    canvas = await placed(service, call, [product], scene, partial(enlarged, service, call))
     quality, image_format = asked.options.quality, asked.image_format
     return await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, asked.preset)
+
+
+def in_studio(rgb: Pixels, alpha: Pixels, light: Floats, strength: float) -> Pixels:
+    """As `relit`, with alpha: (H, W, 4)."""
+    return np.dstack([relit(rgb, alpha, light, strength), alpha])
 
 
 def on_white(rgba: Pixels, asked: Asked, xmp: bytes) -> Encoded:
     """A product (H, W, 4) on white where it was, with the shadow that was asked for."""
     height, width = rgba.shape[:2]
     white = np.full((height, width, 3), 255, np.uint8)
-    whole = Box(0, 0, width, height)
-    if asked.options.shadow not in (None, "none"):
-        alpha = np.ascontiguousarray(rgba[..., 3])
-        shade = shadows([(whole, alpha)], width, height, str(asked.options.shadow), False)
-        white = darkened(white, shade, ComposeOptions().shadow_opacity)
-    laid_over(white, rgba, whole)
-    return Encoded(encode(white, asked.image_format, asked.quality, xmp), width, height)
+    shadow, opacity = asked.options.shadow or "none", ComposeOptions().shadow_opacity
+    pixels = merged(white, [rgba], [Box(0, 0, width, height)], shadow, opacity, lying=False).pixels
+    return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), width, height)
 
 
 async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
@@ -161,7 +162,7 @@ async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture,
 async def from_sketch(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
     """A line drawing as a product on white, where it was drawn; colours and material by the seed.
 
-    The square around the drawing becomes DRAWN_SIDE px, the rest of the paper goes along, up to 4096 px.
+    The square around the drawing becomes PRODUCT_SIDE px, the rest of the paper goes along, up to 4096 px.
 
     Raises:
         InvalidOptions: nothing is drawn.
@@ -179,7 +180,7 @@ async def from_sketch(service: Service, call: Call, model: Loaded, picture: Pict
         raise InvalidOptions([error])
     await service.infer(call, model, work, lambda: None)
     xmp = mark(asked, model, picture)
-    side = min(DRAWN_SIDE, max(1, LARGEST * work.box.width // max(picture.width, picture.height)))
+    side = min(PRODUCT_SIDE, max(1, LARGEST * work.box.width // max(picture.width, picture.height)))
     scale = side / work.box.width
 
     def finished(rgba: Pixels) -> Encoded:

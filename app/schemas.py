@@ -100,9 +100,3 @@ class RestyleOptions(BaseModel):
         if self.style == "colorway" and self.color is None:
             raise ValueError("the style colorway needs a color")
         return self
-
-
-def rgb_of(background: str) -> tuple[int, int, int]:
-    """`white` or `#rrggbb` as bytes."""
-    digits = "ffffff" if background == "white" else background[1:]
-    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)

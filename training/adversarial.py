@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.augment import augment
+from training.averaged import follow
 from training.checkpoint import optimizer_tensors, restore_optimizer
 from training.data import Labelled
 from training.hardware import has_fast_bf16
@@ -125,13 +126,11 @@ class GanTrainer:
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
 
-    @torch.no_grad()
     def _average(self, index: int) -> None:
         # The half-life grows with the run (Karras et al. 2020), so that early averages hold no untrained weights.
         half_life = min(self.recipe.ema_images, 0.05 * (index + 1) * self.batch_size)
         decay = 0.5 ** (self.batch_size / max(half_life, 1e-8))
-        for average, current in zip(self.ema.parameters(), self.g.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+        follow(self.ema, self.g, decay)
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
         return {

@@ -14,6 +14,18 @@ from training.checkpoint import optimizer_tensors, restore_optimizer
 N = TypeVar("N", bound=nn.Module)
 
 
+def early(decay: float, index: int) -> float:
+    """The decay of an average in step `index`: early averages forget faster."""
+    return min(decay, (1 + index) / (10 + index))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move an average of a network's weights by one step."""
+    for mean, current in zip(average.parameters(), net.parameters(), strict=True):
+        mean.lerp_(current, 1 - decay)
+
+
 class Averaged(Generic[N]):
     """`net` is trained with Adam, `ema` is its average, which is what gets published."""
 
@@ -30,7 +42,7 @@ class Averaged(Generic[N]):
         self.ema.load_state_dict(weights)
 
     def step(self, index: int, rate: float, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
-        """One step down the weighted sum of loss terms; early averages forget faster."""
+        """One step down the weighted sum of loss terms."""
         self._optimizer.param_groups[0]["lr"] = rate
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self._optimizer.zero_grad(set_to_none=True)
@@ -38,10 +50,7 @@ class Averaged(Generic[N]):
         if self._most_gradient is not None:
             nn.utils.clip_grad_norm_(self.net.parameters(), self._most_gradient)
         self._optimizer.step()
-        decay = min(self._decay, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
-                average.lerp_(current, 1 - decay)
+        follow(self.ema, self.net, early(self._decay, index))
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
         """As `loop.Trainer`."""

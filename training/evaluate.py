@@ -20,7 +20,7 @@ from training.cards import write_card
 from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
-from training.evaluate_restyle import evaluate_relight, evaluate_sketch, psnr
+from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab, psnr
 from training.export import versions
 from training.figures import Report
 from training.harmonization import View, pair, read_pairs, stacked
@@ -205,7 +205,7 @@ def evaluate_harmonizer(session: onnxruntime.InferenceSession, views: list[View]
         found = changed(rgb, torch.from_numpy(session.run(None, {"image": image})[0])).clamp(0, 1)
         inside = mask[0, 0].numpy() > 0.9
         pictures = [one[0].permute(1, 2, 0).numpy() for one in (rgb, rgb + (found - rgb) * mask, target)]
-        means = [cv2.cvtColor(one[inside].mean(0)[None, None], cv2.COLOR_RGB2LAB)[0, 0] for one in pictures]
+        means = [mean_lab(one, inside) for one in pictures]
         before.append(float(np.linalg.norm(means[0] - means[2])))
         after.append(float(np.linalg.norm(means[1] - means[2])))
         if index in shown:

@@ -53,7 +53,10 @@ def evaluate_relight(session: onnxruntime.InferenceSession, side: int, folders: 
         pictures, alpha = relit_views(session, view, side)
         _, before, after, truth = pictures
         inside = alpha > 0.9
-        gaps = [float(np.linalg.norm(mean_lab(one, inside) - mean_lab(truth, inside))) for one in (before, after)]
+        gaps = [
+            float(np.linalg.norm(mean_lab(unit(one), inside) - mean_lab(unit(truth), inside)))
+            for one in (before, after)
+        ]
         scores.append((psnr(before, truth), psnr(after, truth), ssim(before, truth), ssim(after, truth), *gaps))
         if index in shown:
             rows += [
@@ -84,9 +87,9 @@ def relit_views(
     return (scene, over(scene, alpha, WHITE), over(after, alpha, WHITE), over(studio[..., :3], alpha, WHITE)), alpha
 
 
-def mean_lab(rgb: Pixels, inside: Any) -> Floats:  # noqa: ANN401  # a mask
-    """The mean colour inside, CIE 1976 Lab, (3,)."""
-    mean = unit(rgb[inside]).mean(0)[None, None] if inside.any() else np.zeros((1, 1, 3), np.float32)
+def mean_lab(rgb: Floats, inside: Any) -> Floats:  # noqa: ANN401  # a mask
+    """The mean colour inside of (H, W, 3) in [0, 1], CIE 1976 Lab, (3,)."""
+    mean = rgb[inside].mean(0)[None, None] if inside.any() else np.zeros((1, 1, 3), np.float32)
     return np.asarray(cv2.cvtColor(mean, cv2.COLOR_RGB2LAB)[0, 0], np.float32)
 
 

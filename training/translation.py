@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.averaged import early, follow
 from training.checkpoint import optimizer_tensors, restore_optimizer
 from training.composites import Random
 from training.hardware import has_fast_bf16
@@ -105,10 +106,7 @@ class TranslationTrainer:
         penalised = index % settings.penalty_every == 0
         terms = self._train_critic(batch, made.detach(), penalised)
         terms |= self._train_net(batch, made)
-        decay = min(settings.ema_decay, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, current in zip(self.ema.parameters(), self.net.parameters(), strict=True):
-                average.lerp_(current, 1 - decay)
+        follow(self.ema, self.net, early(settings.ema_decay, index))
         return terms
 
     def _quick(self) -> torch.autocast:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from app.images import Floats, ImageLimits, Pixels, blurred, covering, decode, projected, resize
+from app.tasks.colours import rgb_of
 from app.tasks.compose import STRIP, strips
 
 FOLDER: Final = files("app") / "backdrops"
@@ -51,7 +52,7 @@ def shipped(name: str) -> Pixels:
 
 def rgb_floats(colour: str) -> Floats:
     """#rrggbb -> (3,) float32, 0 to 255."""
-    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
+    return np.array(rgb_of(colour), np.float32)
 
 
 def gradient(above: str, below: str, width: int, height: int) -> Pixels:

@@ -32,3 +32,9 @@ def srgb(colours: Floats) -> Floats:
     linear = np.clip((ratio * WHITE) @ np.linalg.inv(MATRIX).T, 0, 1)
     values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(255 * values, np.float32)
+
+
+def rgb_of(background: str) -> tuple[int, int, int]:
+    """`white` or `#rrggbb` as bytes."""
+    digits = "ffffff" if background == "white" else background[1:]
+    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
