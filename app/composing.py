@@ -12,7 +12,7 @@ import numpy as np
 
 from app.answers import Answer, Encoded
 from app.errors import ImageTooLarge, InvalidOptions
-from app.images import ImageFormat, Picture, Pixels, covering, decode, encode, over, resize
+from app.images import ImageFormat, Picture, Pixels, covering, encode, over, resize
 from app.pipeline import Identity, at_scale, cut_out, estimated_level, no_product, together
 from app.presets import Finding, Preset
 from app.schemas import ComposeOptions, EnhanceOptions
@@ -133,8 +133,8 @@ async def compose(
         UnknownModel: there is no model to cut them out.
     """
     model = call.catalogue.find("cutout")
-    pictures = [await service.timed("decode", call, decode, data, service.limits) for data in images]
-    behind = None if photo is None else await service.timed("decode", call, decode, photo, service.limits)
+    pictures = [await service.decode(call, data) for data in images]
+    behind = None if photo is None else await service.decode(call, photo)
     scene = scene_of(options, behind, preset)
     check_transparency(scene, image_format)
     if scene.width * scene.height > service.settings.max_output_pixels:
@@ -167,7 +167,7 @@ async def for_marketplace(
 ) -> tuple[Answer, Picture]:  # fmt: skip
     """One upload restored, cut out and laid on the canvas that a preset wants; also gives the upload as it was read."""
     model = call.catalogue.find("enhance")
-    picture = await service.timed("decode", call, decode, data, service.limits)
+    picture = await service.decode(call, data)
     backdrop = "#ffffff" if options.background in ("keep", "white") else options.background
     quality = options.quality if "quality" in options.model_fields_set else None
     scene = scene_of(ComposeOptions(backdrop=backdrop, harmonize=0), None, preset)

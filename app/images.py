@@ -61,7 +61,7 @@ class Credits:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An upright sRGB picture within our limits. Only `decode` makes one."""
+    """An upright sRGB picture within our limits. Only `decode` makes one, and `decoders` passes it on."""
 
     rgb: Pixels  # (H, W, 3)
     alpha: Pixels | None  # (H, W); None when all is opaque
@@ -124,12 +124,13 @@ def _credits(image: Image.Image) -> Credits:
     exif = image.getexif()
     text = image.info if image.format == "PNG" else {}
     return Credits(
-        copyright=_clean(exif.get(COPYRIGHT) or text.get("Copyright")),
-        creator=_clean(exif.get(ARTIST) or text.get("Author")),
+        copyright=cleaned(exif.get(COPYRIGHT) or text.get("Copyright")),
+        creator=cleaned(exif.get(ARTIST) or text.get("Author")),
     )
 
 
-def _clean(value: object) -> str | None:
+def cleaned(value: object) -> str | None:
+    """A field of foreign metadata as one line of moderate length; None when there is nothing in it."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):

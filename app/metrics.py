@@ -26,6 +26,7 @@ from app.gpus import GpuMemory
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STAGES = ("decode", "queue", "infer", "encode")
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+DECODER_ENDS = ("recycled", "crashed", "timeout")
 
 
 def codes(kind: type[AppError] = AppError) -> Iterator[str]:
@@ -89,6 +90,11 @@ class Metrics:
         for outcome in ("taken", "refused"):
             self.reloads.labels(outcome)
         self.restarts = Counter("vitrine_worker_restarts", "Worker threads that died and were replaced.", registry=r)
+        self.decoders = Counter(
+            "vitrine_decoder_ends", "Decoder processes that were replaced, by cause.", ["reason"], registry=r
+        )
+        for reason in DECODER_ENDS:
+            self.decoders.labels(reason)
         self.faults = Counter("vitrine_provider_faults", "Failures of a device.", ["model", "fault"], registry=r)
         self.batch_rows = Histogram(
             "vitrine_batch_rows", "Rows (pictures or tiles) in a batch.", ["model"],

@@ -19,7 +19,7 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import Credits, ImageFormat, Picture, Pixels, decode, encode, over, resize
+from app.images import Credits, ImageFormat, Picture, Pixels, encode, over, resize
 from app.provenance import NO_CREDITS, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
 from app.service import Call, Service
@@ -146,7 +146,7 @@ async def enhance(
 ) -> tuple[Answer, Picture]:
     """One upload, sharper, cleaner, larger; also gives the upload as it was read."""
     model = call.catalogue.find("enhance")
-    picture = await service.timed("decode", call, decode, data, service.limits)
+    picture = await service.decode(call, data)
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
         raise ImageTooLarge(f"The answer would be over {service.settings.max_output_pixels} pixels.")

@@ -12,7 +12,7 @@ from app.answers import Answer, Encoded
 from app.catalogue import Catalogue, Loaded
 from app.composing import LARGEST, PLAIN_QUALITY, Compliance, enlarged, fitted, merged, opaque, placed, scene_of
 from app.errors import InvalidOptions, UnknownCategory, UnknownStyle
-from app.images import Floats, ImageFormat, Picture, Pixels, decode, encode, resize
+from app.images import Floats, ImageFormat, Picture, Pixels, encode, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
 from app.presets import Preset
 from app.schemas import STYLES, ComposeOptions, RestyleOptions
@@ -69,7 +69,7 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
     """
     style = asked.options.style
     model = model_of(call.catalogue, style)
-    picture = await service.timed("decode", call, decode, data, service.limits)
+    picture = await service.decode(call, data)
     area = picture.width * picture.height
     compliance: Compliance = None
     with service.admission.holding(8 * area):

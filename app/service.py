@@ -16,8 +16,9 @@ import numpy as np
 from app.admission import Admission, Ticket
 from app.batching import Batcher, Line, Work
 from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
+from app.decoders import Decoders
 from app.gpus import gpu_memory, load_nvml
-from app.images import ImageLimits, Pixels, warm_up
+from app.images import ImageLimits, Picture, Pixels, warm_up
 from app.metrics import Metrics
 from app.presets import Presets
 from app.repository import RepositoryError
@@ -53,12 +54,15 @@ class Service:
             PresetError: a preset is wrong.
         """
         self.settings, self.metrics = settings, metrics
-        self.limits = ImageLimits(settings.max_pixels)
         self.presets = Presets(settings.presets_dir)
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
         self._gpus = gpus = usable_gpus(settings, len(gpu_memory(nvml)))
         self._codecs = ThreadPoolExecutor(settings.threads, "codec")
+        self._decoders = Decoders(
+            ImageLimits(settings.max_pixels), timeout_s=settings.decode_timeout_s,
+            memory_bytes=settings.decode_memory_bytes, ended=lambda why: metrics.decoders.labels(why).inc(),
+        )  # fmt: skip
         self._batcher = Batcher(
             workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None
         )
@@ -78,6 +82,7 @@ class Service:
             RepositoryError: a model cannot be served.
         """
         warm_up()
+        self._decoders.start()
         self._show(self._loader.first())
 
     def reload(self) -> None:
@@ -118,6 +123,7 @@ class Service:
         """Finish what was accepted."""
         self._batcher.close()
         self._codecs.shutdown()
+        self._decoders.close()
 
     async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
         """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
@@ -132,6 +138,14 @@ class Service:
         call.add("infer", done.infer)
         call.add("encode", done.finish)
         return done.value
+
+    async def decode(self, call: Call, data: bytes) -> Picture:
+        """An upload as a picture, decoded in a process of its own.
+
+        Raises:
+            BadImage, ImageTooLarge: as `Decoders.decode`.
+        """
+        return await self.timed("decode", call, self._decoders.decode, data)
 
     async def timed(self, stage: str, call: Call, function: Callable[..., T], *args: object) -> T:
         """Run a function in one of the codec threads."""

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     """How long a body may take to arrive."""
     max_pixels: int = Field(40_000_000, ge=1)
     """Largest width x height of an upload; read from its header, before any pixel is decoded."""
+    decode_timeout_s: float = Field(20, gt=0)
+    """How long an upload may take to decode; then its decoder is ended, and the upload refused."""
+    decode_memory_bytes: int = Field(2_500_000_000, ge=500_000_000)
+    """Address space of a decoder process. There are as many as `threads`; each has what it uses, not this much."""
     max_output_pixels: int = Field(160_000_000, ge=1)
     """Largest width x height of an answer."""
     max_held_pixels: int = Field(400_000_000, ge=1)

@@ -34,6 +34,7 @@ from training.relighting import Relighting, RelightRecipe
 from training.restoration import RestorationTrainer
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
+from training.watermarking import WatermarkRecipe, WatermarkTrainer
 
 FAILURES = (CheckpointError, DataError, ExportError, HTTPError, evaluate.EvaluationError, OSError, ValueError)
 
@@ -168,6 +169,13 @@ def prepare(
     if isinstance(recipe, HarmonizeRecipe):
         views = read_pairs(folders, "train")
         return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
+    if isinstance(recipe, WatermarkRecipe):
+        if len(folders) != 2:
+            raise DataError("watermark learns from two folders: photos, and products made by curate")
+        photos = Photos(read_photos(folders[0], "train", least=min(recipe.sides), most=2000, halved=False))
+        products = read_products(folders[1], "train", 128)
+        counts = {"photos": len(photos.photos), "products": len(products.labels)}
+        return recipe, WatermarkTrainer(recipe, photos, products, device), counts
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
     folder = folders[0]
@@ -184,8 +192,8 @@ def prepare(
     if isinstance(recipe, DcganRecipe):
         grey = read_fashion_mnist(folder)
         return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
-    photos = Photos(read_photos(folder, "train", least=recipe.patch))
-    return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
+    patches = Photos(read_photos(folder, "train", least=recipe.patch))
+    return recipe, RestorationTrainer(recipe, patches, device), {"pictures": len(patches.photos)}
 
 
 def note_data(out: Path, facts: dict[str, Any]) -> None:

@@ -124,10 +124,12 @@ class Photos:
         return patch[:, ::-1] if mirror < 0.5 else patch
 
 
-def read_photos(folder: Path, split: str, least: int = 128, most: int = 100_000) -> list[Pixels]:
-    """Photos of one split as clean targets: halved, which takes their own JPEG artefacts away.
+def read_photos(
+    folder: Path, split: str, least: int = 128, most: int = 100_000, *, halved: bool = True
+) -> list[Pixels]:
+    """Photos of one split as clean targets: halved, which takes their own JPEG artefacts away, unless told otherwise.
 
-    Photos whose halved short side is under `least` px are left out; the split is by hash of the path, as in `curate`.
+    Photos whose short side is then under `least` px are left out; the split is by hash of the path, as in `curate`.
 
     Raises:
         DataError: no photo of that split is large enough.
@@ -141,12 +143,12 @@ def read_photos(folder: Path, split: str, least: int = 128, most: int = 100_000)
     photos: list[Pixels] = []
     for path in tqdm(chosen, desc=f"reading {split}", unit="photo", leave=False):
         rgb = read_rgb(path)
-        if rgb is not None and min(rgb.shape[:2]) >= 2 * least:
-            photos.append(halve(rgb))
+        if rgb is not None and min(rgb.shape[:2]) >= (2 * least if halved else least):
+            photos.append(halve(rgb) if halved else rgb)
         if len(photos) == most:
             break
     if not photos:
-        raise DataError(f"{folder} has no {split} photo of at least {2 * least} px")
+        raise DataError(f"{folder} has no {split} photo of at least {2 * least if halved else least} px")
     return photos
 
 

@@ -18,11 +18,22 @@ from training.networks.matting import MattingConfig
 from training.networks.patches import PatchConfig
 from training.networks.relight import RelightConfig
 from training.networks.sketch import SketchConfig
+from training.networks.watermark import WatermarkConfig
 from training.relighting import RelightRecipe
 from training.restoration import RestorationRecipe
 from training.sketching import SketchRecipe
+from training.watermarking import WatermarkRecipe
 
-Recipe = GanRecipe | DcganRecipe | HarmonizeRecipe | MattingRecipe | RelightRecipe | RestorationRecipe | SketchRecipe
+Recipe = (
+    GanRecipe
+    | DcganRecipe
+    | HarmonizeRecipe
+    | MattingRecipe
+    | RelightRecipe
+    | RestorationRecipe
+    | SketchRecipe
+    | WatermarkRecipe
+)
 
 
 def dcgan_28() -> DcganRecipe:
@@ -86,6 +97,11 @@ def from_sketch() -> SketchRecipe:
     )
 
 
+def watermark() -> WatermarkRecipe:
+    """Bits that nobody sees, and what reads them: an hour and a half on one core."""
+    return WatermarkRecipe(name="watermark", network=WatermarkConfig(), steps=14_000)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "dcgan-28": dcgan_28,
     "garments-64": garments_64,
@@ -96,6 +112,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "harmonize": harmonize,
     "relight": relight,
     "from-sketch": from_sketch,
+    "watermark": watermark,
 }
 
 
@@ -119,6 +136,9 @@ def quick(recipe: Recipe) -> Recipe:
         thin_lines = SketchConfig(channels=(4, 4, 4, 4, 4), blocks=1, style=4)
         critic = PatchConfig(channels=(4, 4))
         return replace(recipe, network=thin_lines, critic=critic, stages=((32, 4), (64, 4)), batch_size=2)
+    if isinstance(recipe, WatermarkRecipe):
+        faint = WatermarkConfig(size=32, hiding=(4, 4, 4), reading=(4, 4, 4, 4), message=2)
+        return replace(recipe, network=faint, sides=(32,), steps=8, batch_size=2)
     if isinstance(recipe.network, EnhanceConfig):
         return replace(recipe, network=EnhanceConfig(channels=8, convs=1), steps=8, batch_size=2)
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)
