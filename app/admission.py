@@ -32,8 +32,10 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def client_of(scope: Scope) -> Client:
-    """Whose request it is: the caller's address, and the key that it sent."""
+    """Whose request it is: the caller's address, and the name of its key, or whatever it sent as one."""
     address = scope.get("client")
+    if known := scope.get("vitrine.key"):
+        return Client(address[0] if address else "", known.name)
     key = header(scope, b"x-api-key") or header(scope, b"authorization")
     return Client(address[0] if address else "", key.decode("latin-1"))
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import model_commands, tune
+from app import keys, model_commands, tune
+from app.keys import KeyFileError, read_keys
 from app.presets import PresetError, Presets
 from app.repository import RepositoryError, read_models
 from app.settings import Settings, share_metrics, unknown_settings
@@ -26,6 +27,7 @@ def main() -> None:
     serving = commands.add_parser("serve", help="serve the models over HTTP")
     serving.add_argument("--workers", type=int, metavar="N", help="processes (VITRINE_WORKERS, default 1)")
     model_commands.add_parsers(commands)
+    keys.add_parser(commands)
     tune.add_parser(commands)
     arguments = parser.parse_args()
     given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}
@@ -39,9 +41,11 @@ def main() -> None:
         logging.getLogger("vitrine").warning("there is no setting %s", name)
     if arguments.command == "models":
         sys.exit(model_commands.run(arguments, settings.models_dir))
+    if arguments.command == "keys":
+        sys.exit(keys.run(arguments))
     try:
         sys.exit(tune.run(arguments, settings) if arguments.command == "tune" else serve(settings))
-    except (PresetError, RepositoryError, OSError) as error:
+    except (KeyFileError, PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
 
 
@@ -51,10 +55,13 @@ def serve(settings: Settings) -> int:
     Raises:
         RepositoryError: a model is wrong.
         PresetError: a preset is.
+        KeyFileError: the file of keys is.
         OSError: the address cannot be had.
     """
     read_models(settings.models_dir)
     Presets(settings.presets_dir)
+    if settings.keys_file is not None:
+        read_keys(settings.keys_file)
     listener = bound(settings.host, settings.port)
     # Only one process needs no files to add up its metrics, and counts quicker without.
     folder = Path(tempfile.mkdtemp(prefix="vitrine-metrics-")) if settings.workers > 1 else None

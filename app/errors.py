@@ -29,6 +29,21 @@ class BadImage(AppError):
     status, code, title = 400, "bad-image", "The upload is not a usable image"
 
 
+class Unauthorized(AppError):
+    """API keys are configured, and the request shows none, or an unknown one."""
+
+    status, code, title = 401, "unauthorized", "An API key is needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, WWW_Authenticate='Bearer realm="vitrine"')
+
+
+class Forbidden(AppError):
+    """The key is not for this route."""
+
+    status, code, title = 403, "forbidden", "Not allowed for this key"
+
+
 class NotFound(AppError):
     """No such path, model or category."""
 
@@ -103,6 +118,18 @@ class InvalidOptions(AppError):
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors[:3]))
         self.errors = errors
+
+
+class RateLimited(AppError):
+    """The key's rate is used up."""
+
+    status, code, title = 429, "rate-limited", "Too many requests"
+
+
+class TooManyAtOnce(AppError):
+    """The key has as many requests under way as it may."""
+
+    status, code, title = 429, "too-many-at-once", "Too many requests at once"
 
 
 class ClientGone(AppError):

@@ -8,19 +8,32 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket, header
 from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
+from app.keys import Key
 from app.service import Service
 
 log = logging.getLogger("vitrine")
 encoded: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+NO_SNIFFING: Final = ("X-Content-Type-Options", "nosniff")
+SHOWN: Final = (
+    "ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing", "X-Model", "X-Model-Digest",
+    "X-Native-Size", "X-Preset-Compliance", "X-Request-ID", "X-Seed",
+)  # fmt: skip
+"""What pages of other origins may read of an answer, beside its body."""
+TAKEN: Final = (
+    "Accept", "Authorization", "Content-Type", "If-None-Match", "Request-Timeout", "X-API-Key", "X-Request-ID",
+)  # fmt: skip
 SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -52,6 +65,7 @@ def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]
         facts["errors"] = error.errors
     body = encoded(facts).encode()
     headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
+    headers |= dict([NO_SNIFFING])
     if isinstance(error, Draining):
         headers["Connection"] = "close"
     return body, headers
@@ -101,16 +115,25 @@ class Gate:
     def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint], service: Service) -> None:
         """`endpoints` are those of `app` that compute, by path; they answer POST."""
         self.app, self._endpoints, self._service = app, endpoints, service
+        origins = service.settings.cors_origins
+        self._first: ASGIApp = self._measured
+        if origins:
+            self._first = CORSMiddleware(
+                self._measured, origins, allow_methods=("GET", "POST"), allow_headers=TAKEN, expose_headers=SHOWN
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+        await (self._first if scope["type"] == "http" else self.app)(scope, receive, send)
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status = time.monotonic(), 500
         scope["vitrine.service"] = self._service
 
         async def noted(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).setdefault(*NO_SNIFFING)
             await send(message)
 
         path = scope["path"]
@@ -129,12 +152,16 @@ class Gate:
         """Why a request is refused at its head, counted; None for every other one, which is let in.
 
         Under overload most requests are refused, and to set up a task for each would take the time of those that are
-        not. Requests through a proxy take the long way, on which their own address is found.
+        not. Requests through a proxy take the long way, on which their own address is found, and so do those of
+        browsers' pages, whose refusals must say that they may be read.
         """
         begun = time.monotonic()
-        if scope["method"] != "POST" or scope["path"] not in self._endpoints or header(scope, b"x-forwarded-for"):
+        if scope["method"] != "POST" or scope["path"] not in self._endpoints:
+            return None
+        if header(scope, b"x-forwarded-for") or header(scope, b"origin"):
             return None
         try:
+            self._identify(scope)
             scope["vitrine.ticket"] = self._service.admission.enter(scope)
         except AppError as error:
             self._service.metrics.refused(error.code)
@@ -142,14 +169,47 @@ class Gate:
             return error
         return None
 
+    def _identify(self, scope: Scope) -> None:
+        """Find the caller's key, where keys are needed.
+
+        Raises:
+            Unauthorized, Forbidden: it has none for this route.
+        """
+        if self._service.keys is not None:
+            scope["vitrine.key"] = self._service.keys.admit(scope, scope["path"].removeprefix("/"))
+
+    @asynccontextmanager
+    async def _counted(self, scope: Scope) -> AsyncIterator[dict[str, str]]:
+        """Hold a request to its key's limits; gives the fields of the answer that tell them.
+
+        Raises:
+            RateLimited, TooManyAtOnce: they are used up.
+        """
+        key: Key | None = scope.get("vitrine.key")
+        if key is None:
+            yield {}
+            return
+        fields = await self._service.rates.enter(key)
+        try:
+            yield fields
+        except AppError as error:
+            error.headers |= fields
+            raise
+        finally:
+            await self._service.rates.leave(key)
+
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         """Let a request in and have it answered; every error becomes its problem."""
         admission = self._service.admission
         try:
-            ticket = scope.get("vitrine.ticket") or admission.enter(scope)
-            scope["vitrine.ticket"], answered = ticket, False
+            if "vitrine.ticket" not in scope:
+                self._identify(scope)
+                scope["vitrine.ticket"] = admission.enter(scope)
+            ticket, answered = scope["vitrine.ticket"], False
             try:
-                response = await endpoint(Request(scope, Body(receive, admission, ticket)))
+                async with self._counted(scope) as fields:
+                    response = await endpoint(Request(scope, Body(receive, admission, ticket)))
+                response.headers.update(fields)
                 answered = True
                 return response
             finally:

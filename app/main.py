@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from app import __version__
+from app import __version__, pages
 from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
 from app.limits import Gate, problem, request_id
 from app.routes import compose, enhance, generate, restyle, router, service_of
@@ -39,11 +39,12 @@ def create_app(service: Service) -> Gate:
         fresh.cancel()
         await asyncio.to_thread(service.stop)
 
-    app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(AppError, render_error)
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(Exception, render_unexpected)
     app.include_router(router)
+    app.include_router(pages.router)
     return Gate(app, {"/generate": generate, "/enhance": enhance, "/compose": compose, "/restyle": restyle}, service)
 
 

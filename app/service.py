@@ -19,8 +19,10 @@ from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
 from app.decoders import Decoders
 from app.gpus import gpu_memory, load_nvml
 from app.images import ImageLimits, Picture, Pixels, warm_up
+from app.keys import KeyFileError, Keys, read_keys
 from app.metrics import Metrics
 from app.presets import Presets
+from app.rates import Rates
 from app.repository import RepositoryError
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
@@ -52,9 +54,12 @@ class Service:
 
         Raises:
             PresetError: a preset is wrong.
+            KeyFileError: the file of keys is.
         """
         self.settings, self.metrics = settings, metrics
         self.presets = Presets(settings.presets_dir)
+        self.keys: Keys | None = None if settings.keys_file is None else read_keys(settings.keys_file)
+        self.rates = Rates(settings.redis_url)
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
         self._gpus = gpus = usable_gpus(settings, len(gpu_memory(nvml)))
@@ -86,7 +91,8 @@ class Service:
         self._show(self._loader.first())
 
     def reload(self) -> None:
-        """Take over what has changed in the repository; what is wrong is refused, and its old version serves on."""
+        """Take over what has changed in the repository and among the keys; what is wrong is refused."""
+        self._reload_keys()
 
         def refused(error: RepositoryError) -> None:
             log.error("refused: %s", error)
@@ -101,6 +107,13 @@ class Service:
         self._show(new)
         self.metrics.reloads.labels("taken").inc(len(taken))
         log.info("reloaded: %s", ", ".join(taken) or "nothing has changed")
+
+    def _reload_keys(self) -> None:
+        if self.settings.keys_file is not None:
+            try:
+                self.keys = read_keys(self.settings.keys_file)
+            except KeyFileError as error:
+                log.error("refused: %s", error)
 
     def _show(self, new: Catalogue) -> None:
         for catalogue, value in ((self.catalogue, 0), (new, 1)):

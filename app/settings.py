@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     """The model repository."""
     presets_dir: Path | None = None
     """A folder with a shop's own presets, *.toml as in app/presets; one with the name of a shipped one replaces it."""
+    keys_file: Path | None = None
+    """API keys, see docs/operating.md; without it nobody needs one. Read again at SIGHUP."""
+    redis_url: str | None = Field(None, pattern=r"^rediss?://")
+    """Where the limits of keys are counted when several processes or machines share them, redis://HOST:PORT/0."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the service from a browser, as JSON: ["https://shop.example"]; none by default."""
     workers: int = Field(1, ge=1, le=64)
     """Processes that serve. Each loads every model; one is enough unless Python itself is what is slow."""
     threads: int = Field(default_factory=cores, ge=1, le=256)

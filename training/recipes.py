@@ -98,8 +98,8 @@ def from_sketch() -> SketchRecipe:
 
 
 def watermark() -> WatermarkRecipe:
-    """Bits that nobody sees, and what reads them: an hour and a half on one core."""
-    return WatermarkRecipe(name="watermark", network=WatermarkConfig(), steps=14_000)
+    """Bits that nobody sees, and what reads them: an hour on one core."""
+    return WatermarkRecipe(name="watermark", network=WatermarkConfig(), steps=8_000)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
