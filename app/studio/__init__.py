@@ -60,7 +60,7 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Asset]]:
 
 
 def studio() -> APIRouter:
-    """The routes of the page and its files. A name is only looked up among those read here, so it leads nowhere else."""
+    """The routes of the page and its files; a name is looked up among those read here, so it leads nowhere else."""
     router, found = APIRouter(include_in_schema=False), assets()
 
     def answer(request: Request, name: str) -> Response:

@@ -18,8 +18,13 @@ export function compose(section, to) {
   const photos = new Photos(one(".photos", section), (files) => {
     place.hidden = !files.length;
     if (files.length) refresh();
+    else job.stop();
   });
   photos.place.classList.add("several");
+  const mini = make("img", { className: "mini", alt: "" });
+  one(".go", section).prepend(mini);
+  const away = (entry) => !place.hidden && !section.hidden && !entry.isIntersecting && entry.boundingClientRect.top < 0;
+  new IntersectionObserver((seen) => mini.classList.toggle("away", away(seen.at(-1)))).observe(place);
   const refresh = debounced(() => photos.files.length && form.checkValidity() && job.run(work), PAUSE_MS);
 
   async function work(signal) {
@@ -31,6 +36,7 @@ export function compose(section, to) {
     const name = `${stem(photos.files[0].name)}-${nameOf(form)}`;
     const title = form.elements.preset.selectedOptions[0].textContent;
     const next = onward(image.blob, name, ["enhance", "restyle"], to);
+    attach(mini, image.blob);
     say(`Done: ${showResult(place, { image, name, compliance, title, onward: next })}`);
   }
 
@@ -112,10 +118,10 @@ function tiles(place, backdrops) {
  * One after the other, so that they are never in the way; without them the tiles have their titles.
  */
 async function draw(tiles) {
-  const canvas = new OffscreenCanvas(1, 1);
+  const canvas = new OffscreenCanvas(64, 1); // so flat that it is a pixel high
   const context = canvas.getContext("2d");
-  context.fillStyle = "rgb(200 200 200 / 4%)"; // the least that counts as a product
-  context.fillRect(0, 0, 1, 1);
+  context.fillStyle = "rgb(128 128 128 / 4%)"; // the least that counts as a product
+  context.fillRect(0, 0, 64, 1);
   const speck = new File([await canvas.convertToBlob()], "speck.png", { type: "image/png" });
   const size = { width: "192", height: "144", cutout: "none", shadow: "none", harmonize: "0", fill: "0.1" };
   for (const { name, image } of tiles) {

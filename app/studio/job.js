@@ -23,7 +23,7 @@ export class Job {
 
   /** Runs `work(signal)`; true when it ended well, false when it failed or was cancelled. */
   async run(work) {
-    this.controller?.abort();
+    this.stop();
     const controller = (this.controller = new AbortController());
     this.#wait(controller);
     try {
@@ -37,6 +37,11 @@ export class Job {
       else this.fail(error);
       return false;
     }
+  }
+
+  /** Ends what runs, if anything does. */
+  stop() {
+    this.controller?.abort();
   }
 
   #wait(controller) {
@@ -80,6 +85,7 @@ export class Job {
         hint ? make("p", {}, hint) : null,
       ),
     );
+    this.place.firstChild.scrollIntoView({ block: "nearest" });
   }
 }
 

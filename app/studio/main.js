@@ -88,6 +88,11 @@ function flash(words) {
 }
 
 one("#key").addEventListener("change", takeKey);
+one("#key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  one("#key-box").open = false;
+  one("#key-box summary").focus(); // leaving the field reports its change
+});
 one("#key-box").addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   one("#key-box").open = false;

@@ -8,10 +8,11 @@ function comparison(before, after, size) {
   const slider = make("img-comparison-slider", { role: "slider", "aria-label": "Before and after" });
   slider.setAttribute("aria-valuemin", "0");
   slider.setAttribute("aria-valuemax", "100");
-  const first = attach(make("img", { slot: "first", alt: "Before", className: "ground" }), before);
+  const first = attach(make("img", { slot: "first", alt: "Before" }), before);
   // A browser that cannot show the photo, such as a TIFF, shows the result alone.
   first.addEventListener("error", () => slider.replaceWith(alone(after, size)));
   slider.append(first, attach(make("img", { slot: "second", alt: "After", className: "ground" }), after));
+  slider.append(make("span", { slot: "handle", className: "handle" }));
   const tell = () => {
     const share = Math.round(slider.value);
     slider.setAttribute("aria-valuenow", share);
@@ -40,6 +41,9 @@ function framed(frame, { width, height }) {
   return frame;
 }
 
+/** "1 to 10000000" -> "1 to 10,000,000". */
+const grouped = (text) => text.replace(/\d{4,}/g, (digits) => Number(digits).toLocaleString("en"));
+
 /** The check of a marketplace's rules as a list. */
 function report(findings, title) {
   const kept = findings.filter((finding) => finding.ok).length;
@@ -51,8 +55,8 @@ function report(findings, title) {
       make("span", { className: "sign", "aria-hidden": "true" }, ok ? "✓" : "✕"),
       make("strong", {}, titled(rule)),
       make("span", { className: "unseen" }, ok ? " kept: " : " broken: "),
-      make("span", {}, measured),
-      make("span", { className: "note" }, `wanted: ${required}`),
+      make("span", {}, grouped(measured)),
+      make("span", { className: "note" }, `wanted: ${grouped(required)}`),
     ),
   );
   return make("section", { className: "report" }, make("h3", {}, `${title}: ${heading}`), make("ul", {}, ...items));
@@ -64,17 +68,23 @@ export function onward(blob, name, panels, to) {
   return panels.map((panel) => make("button", { type: "button", onclick: () => to(panel, file()) }, `${titled(panel)} it`));
 }
 
+const KINDS = { webp: "WebP", jpg: "JPEG", png: "PNG", avif: "AVIF" };
+
+/** A picture's size, and that of the photo that it was made of; its kind, its bytes, its seed. */
+function factsOf({ blob, width, height, seed }, native) {
+  const same = native === `${width}x${height}`;
+  const from = !native ? "" : same ? ", as uploaded" : ` from ${native.replace("x", " × ")} px`;
+  const size = width ? `${width} × ${height} px${from}` : "";
+  return [size, KINDS[ending(blob)], bytes(blob.size), seed ? `seed ${seed}` : ""];
+}
+
 /** Shows a result in `place`.
  *
  * `made` has its `image`, its `name` without ending, the photo `before` it or none, its `native` size or none, the
  * `compliance` with the preset's `title` or none, and where it can go `onward`.
  */
 export function showResult(place, { image, name, before, native, compliance, title, onward: next }) {
-  const size = image.width ? `${image.width} × ${image.height} px` : "";
-  const from = native ? `from ${native.replace("x", " × ")} px` : "";
-  const kind = ending(image.blob).toUpperCase();
-  const facts = [[size, from].filter(Boolean).join(" "), kind, bytes(image.blob.size), image.seed ? `seed ${image.seed}` : ""];
-  const words = facts.filter(Boolean).join(" · ");
+  const words = factsOf(image, native).filter(Boolean).join(" · ");
   const save = saver(make("a", { className: "button primary" }, "Download"), image.blob, name);
   fill(
     place,

@@ -36,7 +36,7 @@ export function single(section, path, { next, to, fields = (told) => told, named
     const words = showResult(place, { ...facts, title, onward: onward(image.blob, name, next, to) });
     photos.place.classList.add("done");
     say(`Done: ${words}`);
-    place.scrollIntoView({ block: "nearest" });
+    one(".stage", section).scrollIntoView({ block: "start" });
   }
 
   tend(form);

@@ -7,6 +7,9 @@ export function tabs(list, shown) {
   const buttons = all("[role=tab]", list);
   const idOf = (button) => button.getAttribute("aria-controls");
 
+  // Not the panel's own id: a browser would let the Tab key begin there, past the head of the page.
+  const address = (id) => `#/${id}`;
+
   function select(button) {
     for (const other of buttons) {
       const chosen = other === button;
@@ -14,7 +17,7 @@ export function tabs(list, shown) {
       other.tabIndex = chosen ? 0 : -1;
       one(`#${idOf(other)}`).hidden = !chosen;
     }
-    history.replaceState(null, "", `#${idOf(button)}`);
+    history.replaceState(null, "", address(idOf(button)));
     shown(idOf(button));
   }
 
@@ -32,7 +35,7 @@ export function tabs(list, shown) {
     next.focus();
   });
   const named = (id) => buttons.find((button) => idOf(button) === id);
-  select(named(location.hash.slice(1)) ?? buttons[0]);
+  select(buttons.find((button) => address(idOf(button)) === location.hash) ?? buttons[0]);
   return (id) => {
     select(named(id));
     named(id).focus();
