@@ -52,7 +52,7 @@ export function compose(section, to) {
       photos.input.focus();
     } else if (form.reportValidity()) job.run(work);
   });
-  let waiting = null;
+  let waiting = [];
   return {
     photos,
     offer({ presets, backdrops }) {
@@ -61,9 +61,10 @@ export function compose(section, to) {
       waiting = tiles(one(".backdrops > div", section), backdrops);
       settle(form);
     },
-    shown() {
-      if (waiting) draw(waiting);
-      waiting = null;
+    async shown() {
+      const now = waiting;
+      waiting = []; // a second call does not draw them twice
+      waiting = await draw(now);
     },
   };
 }
@@ -115,7 +116,7 @@ function tiles(place, backdrops) {
 
 /** Asks the service for a small picture of each backdrop: a composition of a product that nobody can see.
  *
- * One after the other, so that they are never in the way; without them the tiles have their titles.
+ * One after the other, so that they are never in the way. Gives those that it could not draw: they keep their titles.
  */
 async function draw(tiles) {
   const canvas = new OffscreenCanvas(64, 1); // so flat that it is a pixel high
@@ -124,13 +125,14 @@ async function draw(tiles) {
   context.fillRect(0, 0, 64, 1);
   const speck = new File([await canvas.convertToBlob()], "speck.png", { type: "image/png" });
   const size = { width: "192", height: "144", cutout: "none", shadow: "none", harmonize: "0", fill: "0.1" };
-  for (const { name, image } of tiles) {
+  for (const [index, { name, image }] of tiles.entries()) {
     const fields = [["image", speck], ...Object.entries(size), ["backdrop", name]];
     try {
       const response = await ask({ path: "compose", fields, accept: "image/*" }, { quiet: true });
       attach(image, await response.blob()).classList.add("drawn");
     } catch {
-      return;
+      return tiles.slice(index);
     }
   }
+  return [];
 }

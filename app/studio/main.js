@@ -2,7 +2,7 @@
 
 import { access, list } from "./api.js";
 import { compose } from "./compose.js";
-import { fill, make, one, say } from "./dom.js";
+import { fill, make, one, say, titled } from "./dom.js";
 import { enhance } from "./enhance.js";
 import { generate } from "./generate.js";
 import { watchPage } from "./photos.js";
@@ -24,6 +24,7 @@ let current = "generate";
 let offered = null;
 const show = tabs(one("[role=tablist]"), (id) => {
   current = id;
+  document.title = `${titled(id)} · Vitrine studio`;
   if (offered) panels[id].shown?.();
 });
 
