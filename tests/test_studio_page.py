@@ -285,26 +285,39 @@ def test_a_key_goes_with_every_request_and_is_kept_nowhere(browser, client):
         assert page.locator("#key").input_value() == ""
 
 
-def test_without_a_key_that_is_needed_the_page_asks_for_it(browser, client):
-    context = browser.new_context(base_url=str(client.base_url))
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
+@pytest.mark.parametrize("guarded", ["categories", "generate"])
+def test_where_a_key_is_needed_the_page_asks_for_it_and_goes_on(browser, client, guarded):
     told = '{"title": "A key is needed", "status": 401, "detail": "Send one."}'
 
-    def guarded(route):
+    def guard(route):
         if "authorization" in route.request.headers:
             return route.continue_()
         return route.fulfill(status=401, content_type="application/problem+json", body=told)
 
-    page.route("**/categories", guarded)
+    context = browser.new_context(base_url=str(client.base_url), **PHONE)
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.route(f"**/{guarded}", guard)
     page.goto("/")
-    page.locator("#notice >> text=A key is needed").wait_for()
+    page.locator("[role=alert] >> text=A key is needed").wait_for()
+    box = page.locator("#key").bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
     page.fill("#key", "s3cret")
     page.press("#key", "Enter")
     page.locator("#generate .grid button").nth(7).wait_for()
 
-    assert page.locator("#notice").is_hidden()
+    assert page.locator("[role=alert] >> visible=true").count() == 0
     context.close()
+
+
+def test_a_panel_has_an_address(browser, client):
+    with opened(browser, client, "restyle") as page:
+        assert page.title() == "Restyle · Vitrine studio"
+        page.goto("/#/compose")
+        page.locator("#compose").wait_for()
+        page.click("#tab-enhance")
+
+        assert page.url.endswith("/#/enhance")
 
 
 @pytest.mark.parametrize("button", ["Copy as curl", "Copy as Python"])

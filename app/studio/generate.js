@@ -100,14 +100,12 @@ export function generate(section, to) {
     job.run((signal) => varied(like, signal));
     one("[type=submit]", form).focus({ preventScroll: true }); // the tray goes, and with it the focus
   });
-  let begun = false;
   return {
     offer({ categories }) {
       form.elements.category.append(...categories.map((name) => make("option", { value: name }, titled(name))));
     },
     shown() {
-      if (!begun) job.run(fresh);
-      begun = true;
+      if (grid.hidden && !form.hasAttribute("aria-busy")) job.run(fresh);
     },
   };
 }

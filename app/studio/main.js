@@ -50,7 +50,8 @@ async function start() {
 function takeKey({ target }) {
   access.key = target.value.trim();
   one("#key-box summary").textContent = access.key ? "API key ✓" : "API key";
-  if (!offered) start();
+  if (offered) panels[current].shown?.();
+  else start();
 }
 
 /** The bar that tells of the last request, and copies it. */
@@ -63,6 +64,7 @@ function tellOfRequests() {
     one("#last code").textContent = `POST /${detail.path}`;
     one("#last .facts").textContent = facts;
     one("#last").hidden = false;
+    if (detail.response.status === 401) one("#key-box").open = true;
   });
   one("#copy-curl").addEventListener("click", () => copy(asCurl(last), "curl command"));
   one("#copy-python").addEventListener("click", () => copy(asPython(last), "Python program"));

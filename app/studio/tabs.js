@@ -35,7 +35,9 @@ export function tabs(list, shown) {
     next.focus();
   });
   const named = (id) => buttons.find((button) => idOf(button) === id);
-  select(buttons.find((button) => address(idOf(button)) === location.hash) ?? buttons[0]);
+  const addressed = () => buttons.find((button) => address(idOf(button)) === location.hash);
+  window.addEventListener("hashchange", () => addressed() && select(addressed()));
+  select(addressed() ?? buttons[0]);
   return (id) => {
     select(named(id));
     named(id).focus();
