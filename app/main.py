@@ -16,6 +16,7 @@ from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
 from app.limits import Gate, problem, request_id
 from app.routes import compose, enhance, generate, restyle, router, service_of
 from app.service import Service
+from app.studio import studio
 
 log = logging.getLogger("vitrine")
 REFRESH_S = 1.0
@@ -45,6 +46,7 @@ def create_app(service: Service) -> Gate:
     app.add_exception_handler(Exception, render_unexpected)
     app.include_router(router)
     app.include_router(pages.router)
+    app.include_router(studio())
     return Gate(app, {"/generate": generate, "/enhance": enhance, "/compose": compose, "/restyle": restyle}, service)
 
 

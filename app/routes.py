@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse, RedirectResponse
+from fastapi.responses import PlainTextResponse
 
 from app import composing, metrics, openapi, pipeline, restyling
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
@@ -280,8 +280,3 @@ async def scrape(request: Request) -> Response:
     """For Prometheus."""
     text = await asyncio.to_thread(service_of(request).metrics.exposition)
     return Response(text, media_type=metrics.CONTENT_TYPE)
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
