@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 
 from app import __version__, pages
 from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
-from app.limits import Gate, problem, request_id
+from app.limits import Gate, problem
 from app.routes import compose, enhance, generate, restyle, router, service_of
+from app.scopes import request_id
 from app.service import Service
 from app.studio import studio
 

@@ -16,10 +16,10 @@ from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.catalogue import Loaded
 from app.errors import ClientGone, Draining, UnknownModel
 from app.images import ImageFormat
-from app.limits import request_id
 from app.pipeline import Identity
 from app.presets import Preset
 from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, RestyleOptions
+from app.scopes import request_id
 from app.service import Call, Service
 from app.tasks.backdrops import backdrops as shipped_backdrops
 from app.tasks.generate import SEEDS
