@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
 
-from app.containers import has_trailing_data
+from app.containers import MOST_EXIF, has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
 
 Pixels = NDArray[np.uint8]
@@ -26,7 +26,20 @@ Floats = NDArray[np.float32]
 Image.MAX_IMAGE_PIXELS = None
 READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
-ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
+ARTIST, COPYRIGHT, ORIENTATION = 0x013B, 0x8298, 0x0112  # EXIF tags
+TILE_WIDTH, TILE_LENGTH = 0x0142, 0x0143  # TIFF tags
+SMALL_TILE: Final = 1024**2
+"""Pixels of a TIFF's tile that are fine in any picture."""
+TURNED: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by its EXIF orientation."""
 CREDIT_LENGTH = 500
 SMALL: Final = 3 * 128 * 128  # bytes of pixels whose encoding is over before another thread could have started
 
@@ -96,20 +109,22 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
 def _decode(data: bytes, limits: ImageLimits) -> Picture:
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":  # Pillow wants the pixels' chunk before it tells
         _check_size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), limits)
+    followed = has_trailing_data(data)  # before Pillow sees it: files of too many parts end here
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise BadImage("The image has no pixels.")
         _check_size(width, height, limits)
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        if image.format != "MPO" and getattr(image, "is_animated", False):
             raise BadImage("The image has several frames; send one.")
-        if has_trailing_data(data):
+        if followed:
             raise BadImage("The bytes go on after the end of the image.")
+        _check_tiles(image)
         image.load()
-        kept = _credits(image)
+        exif = _exif(image)
         profile = image.info.get("icc_profile")
-        upright = ImageOps.exif_transpose(image)
-        rgb, alpha = _to_srgb(upright, profile)
+        rgb, alpha = _to_srgb(_upright(image, exif), profile)
+        kept = _credits(image, exif)
     if alpha is not None and alpha.min() == 255:
         alpha = None
     return Picture(rgb, alpha, kept)
@@ -120,8 +135,41 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
 
 
-def _credits(image: Image.Image) -> Credits:
-    exif = image.getexif()
+def _check_tiles(image: Image.Image) -> None:
+    """Refuse a TIFF of a few pixels that would be decoded in tiles of a gigabyte.
+
+    Raises:
+        BadImage: it is one.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if TILE_WIDTH in tags and TILE_LENGTH in tags:
+        area = int(tags[TILE_WIDTH]) * int(tags[TILE_LENGTH])
+        if area > max(SMALL_TILE, 4 * image.width * image.height):
+            raise BadImage("The tiles are far larger than the image.")
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The picture's EXIF data; none where it cannot be read, which is no reason to refuse the picture.
+
+    Raises:
+        BadImage: there is more of it than any camera writes.
+    """
+    if len(image.info.get("exif") or b"") > MOST_EXIF:
+        raise BadImage(f"The image has over {MOST_EXIF} bytes of EXIF data.")
+    try:
+        return image.getexif()
+    except Exception:
+        return Image.Exif()
+
+
+def _upright(image: Image.Image, exif: Image.Exif) -> Image.Image:
+    """Turned as EXIF says. Pillow's own `exif_transpose` would write all of the EXIF data again."""
+    orientation = exif.get(ORIENTATION)
+    turn = TURNED.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _credits(image: Image.Image, exif: Image.Exif) -> Credits:
     text = image.info if image.format == "PNG" else {}
     return Credits(
         copyright=_clean(exif.get(COPYRIGHT) or text.get("Copyright")),
