@@ -40,6 +40,8 @@ TURNED: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings a picture upright, by its EXIF orientation."""
+STRIP: Final = 256
+"""Rows of a picture of 16 bits or floats that are converted at once."""
 CREDIT_LENGTH = 500
 SMALL: Final = 3 * 128 * 128  # bytes of pixels whose encoding is over before another thread could have started
 
@@ -219,12 +221,15 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Modes I;16*, I and F -> L. Integers are taken as 16 bits; floats as 0 to 1, or 0 to 255 if any is over 1."""
+    values = np.asarray(image)
+    factor = 1 / 257
     if image.mode == "F":
-        values = np.nan_to_num(np.array(image, np.float64))
-        scaled = values * 255 if values.max(initial=0) <= 1 else values
-    else:
-        scaled = np.array(image.convert("I"), np.float64) / 257
-    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+        factor = 255 if np.fmax.reduce(values, axis=None, initial=0) <= 1 else 1  # fmax passes over NaN
+    found = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), STRIP):  # a few rows at a time, so that doubles take little memory
+        rows = np.nan_to_num(values[top : top + STRIP].astype(np.float64))
+        found[top : top + STRIP] = np.rint(np.clip(rows * factor, 0, 255))
+    return Image.fromarray(found)
 
 
 def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) -> bytes:

@@ -2,14 +2,18 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from app.errors import BadImage
 from app.images import ImageLimits, decode
+from tests.conftest import ROOT
 
 LIMITS = ImageLimits(40_000_000)
 BODY = 20_000_000  # what an upload may have
@@ -127,3 +131,25 @@ def test_exif_that_points_at_itself_turns_the_picture_all_the_same():
 
     assert decode(saved("JPEG", size=(16, 8), exif=loop), LIMITS).width == 8
 
+
+PEAK = """
+from app.images import ImageLimits, decode
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+data = open(0, "rb").read()
+before = peak()
+decode(data, ImageLimits(40_000_000))
+print((peak() - before) / 1024)
+"""
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.float32, "TIFF")])
+def test_deep_pictures_take_little_more_memory_than_others(dtype, kind):
+    """16 bits and floats are counted in doubles, but never all of them at once."""
+    file = io.BytesIO()
+    options = {"compression": "tiff_adobe_deflate"} if kind == "TIFF" else {}
+    Image.fromarray(np.zeros((4000, 4000), dtype)).save(file, kind, **options)
+    command = [sys.executable, "-c", PEAK]
+    told = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True, cwd=ROOT).stdout  # noqa: S603
+
+    assert float(told) < 16 * 18  # MB, for 16 million pixels; doubles would be 8 bytes each, several times
