@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -61,9 +62,8 @@ def check(model: type[Options], fields: list[tuple[str, str]], place: str) -> Op
     Raises:
         InvalidOptions: a field is unknown, twice there, or out of range.
     """
-    names = [name for name, _ in fields]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(name for name, _ in fields).items():
+        if count > 1:
             raise refuse(name, "is there more than once")
     try:
         return model.model_validate(dict(fields))
