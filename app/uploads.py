@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.errors import BadImage, BadRequest, InvalidOptions, UnsupportedMediaType
+from app.errors import BadImage, BadRequest, BodyTooLarge, InvalidOptions, UnsupportedMediaType
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -21,6 +21,10 @@ MEDIA_TYPES: Final = frozenset(
 )
 UNTOLD: Final = ("", "application/octet-stream")  # what clients send that do not know the type
 MAX_FIELDS = 20
+MAX_JSON_BYTES: Final = 65536
+"""Of a JSON body; the longest sensible one has a few hundred."""
+MAX_ERRORS: Final = 20
+"""Told in one answer."""
 
 
 class InMemoryParser(MultiPartParser):
@@ -75,12 +79,15 @@ def read_json(data: bytes, kind: str, model: type[Options]) -> Options:
     """The options in a JSON body; `kind` is its Content-Type, which may be missing.
 
     Raises:
+        BodyTooLarge: it is far longer than any that makes sense, each wrong field of which would be told.
         BadRequest: the body is not UTF-8.
         InvalidOptions: it is not JSON, or not what `model` wants.
     """
     told = media_type(kind)
     if told and told != "application/json" and not told.endswith("+json"):
         raise InvalidOptions([{"loc": ["body"], "msg": "must be application/json", "type": "value_error"}])
+    if len(data) > MAX_JSON_BYTES:
+        raise BodyTooLarge(f"A JSON body may have {MAX_JSON_BYTES} bytes.")
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -92,8 +99,8 @@ def read_json(data: bytes, kind: str, model: type[Options]) -> Options:
 
 
 def invalid(error: ValidationError, place: str) -> InvalidOptions:
-    """The 422 for what pydantic found."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    """The 422 for what pydantic found; the first few, where there is much."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     return InvalidOptions([{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found])
 
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from app.errors import InvalidOptions
-from app.schemas import EnhanceOptions
-from app.uploads import check
+from app.errors import BodyTooLarge, InvalidOptions
+from app.schemas import EnhanceOptions, GenerateRequest
+from app.uploads import MAX_ERRORS, check, read_json
 
 NAMES = ["".join(one) for one in itertools.product(string.ascii_lowercase, repeat=3)]
 
@@ -24,3 +24,16 @@ def test_thousands_of_options_are_refused_at_once():
 def test_an_option_that_comes_twice_is_refused():
     with pytest.raises(InvalidOptions, match="more than once"):
         check(EnhanceOptions, [("scale", "1"), ("quality", "3"), ("scale", "1")], "query")
+
+
+def test_of_many_errors_the_first_are_told():
+    body = ("{" + ",".join(f'"{name}":0' for name in NAMES[:5000]) + "}").encode()
+    with pytest.raises(InvalidOptions) as caught:
+        read_json(body, "application/json", GenerateRequest)
+
+    assert len(caught.value.errors) == MAX_ERRORS
+
+
+def test_a_json_body_of_many_megabytes_is_not_looked_at():
+    with pytest.raises(BodyTooLarge):
+        read_json(b"[" * 10_000_000, "application/json", GenerateRequest)
