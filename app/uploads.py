@@ -132,7 +132,7 @@ async def _read_form(request: Request, model: type[Options], counts: FileCounts)
         form = await InMemoryParser(
             request.headers, request.stream(), max_files=most, max_fields=MAX_FIELDS, max_part_size=10_000
         ).parse()
-    except (MultiPartException, UnicodeError):  # the latter from charset=undefined, which is a codec of Python's
+    except (MultiPartException, ValueError):  # Python knows a charset "undefined", and none with a null in it
         raise BadRequest("The form is malformed, or has too many or too large fields.") from None
     files: dict[str, list[UploadFile]] = {name: [] for name in counts}
     fields: list[tuple[str, str]] = request.query_params.multi_items()

@@ -52,7 +52,8 @@ def test_a_head_without_end_is_refused(client, parts):
 
 @pytest.mark.parametrize(
     "text",
-    [b"\0\1\2\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"GET /\xff HTTP/1.1\r\n\r\n",
+    [b"\0\1\2\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+     b"GET /\xff HTTP/1.1\r\n\r\n",
      HEAD + b"Content-Length: -1\r\n\r\n", HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
      HEAD + b"Content-Length: " + b"0" * 5000 + b"1\r\n\r\nx"],
 )  # fmt: skip
