@@ -151,6 +151,8 @@ def _end_of_boxes(data: bytes) -> int:
             size = int.from_bytes(data[position + 8 : position + 16], "big")
         if size == 0 and kind == b"mdat":  # to the end of the file
             return len(data)
+        if kind == b"ftyp" and position:  # another file begins
+            return position
         if size < 8 or position + size > len(data) or not kind.isascii() or not kind.decode("ascii").isprintable():
             return position
         position += size
