@@ -197,7 +197,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Pixels, Pixels 
     if image.mode in ("P", "1", "RGBA", "HSV"):
         image = image.convert("RGB")
     converted = _apply_profile(image, profile) if profile else None
-    return np.array(converted or image.convert("RGB")), alpha
+    image = converted or image
+    return np.array(image if image.mode == "RGB" else image.convert("RGB")), alpha
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
