@@ -2,10 +2,26 @@
 
 import contextlib
 import json
+import re
 import socket
+import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import running
+from tests.corpus import EITHER, OK, REFUSED, corpus
+
+DEADLINE_S = 10
+"""Of every answer; the largest picture of the corpus has 36 million pixels, and is encoded again."""
+GROWTH_MB = 48
+"""What the serving process may grow by while the corpus comes for the second time."""
+REFUSALS = {400: ("bad-image",), 413: ("image-too-large", "body-too-large"), 415: ("unsupported-media-type",)}
+TOLD = re.compile(
+    r"Traceback|\.py\b|site-packages|PIL|[Pp]illow|libjpeg|libtiff|numpy|Error\b|/(?:usr|home|tmp|root|app)\b"
+)
+"""What no answer may say: paths, and the names of libraries and of their exceptions."""
 FORM = b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\r\n--x--\r\n'
 
 
@@ -64,3 +80,110 @@ def test_what_is_no_http_gets_a_problem(client, text):
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in head
     assert json.loads(body)["type"] == "urn:vitrine:problem:bad-request"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of two threads, whatever machine this is, so that its memory is the same everywhere."""
+    with running(THREADS=2, LOG_LEVEL="error") as made:
+        yield made
+
+
+def checked(response, begun, expected):
+    """What became of a file, as far as it is as it should be; what is wrong otherwise."""
+    if time.monotonic() - begun > DEADLINE_S:
+        return "too late"
+    if response.status_code == 200:
+        return OK if expected in (OK, EITHER) else "answered"
+    kind, body = response.headers["content-type"], response.json()
+    if kind != "application/problem+json" or TOLD.search(response.text):
+        return f"said {response.text}"
+    if body["request_id"] != response.headers["x-request-id"] or body["status"] != response.status_code:
+        return f"is not a problem: {body}"
+    if body["type"].removeprefix("urn:vitrine:problem:") not in REFUSALS.get(response.status_code, ()):
+        return f"{response.status_code} {body['detail']}"
+    return REFUSED if expected in (REFUSED, EITHER) else body["detail"]
+
+
+def sent_whole(server):
+    """The whole corpus to /enhance, as forms and raw by turns; how often each outcome was, and what was wrong."""
+    outcomes, wrong = Counter(), []
+    plain = {"scale": "1", "denoise": "0", "format": "jpeg"}
+    for number, item in enumerate(corpus()):
+        begun = time.monotonic()
+        if number % 2:
+            response = server.client.post("/enhance", files={"image": ("x", item.data, "image/png")}, data=plain)
+        else:
+            head = {"Content-Type": "image/*"}
+            response = server.client.post("/enhance", content=item.data, headers=head, params=plain)
+        found = checked(response, begun, item.expected)
+        outcomes[found] += 1
+        if found not in (OK, REFUSED):
+            wrong.append((item.name, item.expected, found))
+    return outcomes, wrong
+
+
+def resident_mb(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def test_the_corpus_is_enhanced_or_refused_and_nothing_is_left_of_it(server):
+    (pid,) = server.children() or [server.process.pid]
+    first, wrong = sent_whole(server)
+    assert wrong == []
+    before = resident_mb(pid)
+    second, wrong = sent_whole(server)
+
+    assert wrong == []
+    assert first == second
+    assert resident_mb(pid) - before < GROWTH_MB
+    assert server.children() in ([pid], [])
+    assert server.client.get("/readyz").status_code == 200
+    assert server.value("vitrine_requests_total", route="/enhance") == 2 * len(corpus())
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/compose", {"cutout": "none", "width": "64", "height": "64", "format": "jpeg"}),
+        ("/compose", {"width": "64", "height": "64", "format": "png", "backdrop": "transparent"}),
+        ("/restyle", {"style": "studio", "format": "jpeg"}),
+        ("/restyle", {"style": "from-sketch", "format": "jpeg", "seed": "1"}),
+    ],
+    ids=["compose", "cutout", "studio", "sketch"],
+)
+def test_the_other_routes_refuse_the_same_files(server, path, options):
+    """Every 30th file; those that are read may also show no product."""
+    (pid,) = server.children() or [server.process.pid]
+    wrong = []
+    for item in corpus()[len(path) :: 30]:
+        begun = time.monotonic()
+        response = server.client.post(path, files={"image": item.data}, data=options)
+        if response.status_code == 422 and response.json()["errors"][0]["type"] in ("no_product", "no_drawing"):
+            found = checked_no_product(item)
+        else:
+            found = checked(response, begun, item.expected)
+        if found not in (OK, REFUSED):
+            wrong.append((item.name, item.expected, found))
+
+    assert wrong == []
+    assert server.children() in ([pid], [])
+
+
+def checked_no_product(item):
+    return OK if item.expected in (OK, EITHER) else "looked for a product"
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_damaged_file_among_good_ones_is_refused(server, position):
+    """As a second product, and as a backdrop."""
+    good = next(item.data for item in corpus() if item.name == "good/png")
+    for item in corpus()[::40]:
+        files = [("image", good), ("image" if position else "backdrop", item.data)]
+        begun = time.monotonic()
+        response = server.client.post(
+            "/compose", files=files, data={"cutout": "none", "width": "64", "height": "64", "format": "jpeg"}
+        )
+        found = checked(response, begun, item.expected)
+        assert found in (OK, REFUSED), (item.name, found)
