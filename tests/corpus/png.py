@@ -42,7 +42,14 @@ def pngs() -> Items:
         yield f"png/wrong-depth-{depth}-{colour}", png(head=ihdr(8, 6, depth, colour)), REFUSED
     for width, height in ((0, 6), (8, 0), (0, 0)):
         yield f"png/size-{width}x{height}", png(head=ihdr(width, height)), REFUSED
-    for width, height in ((30_000, 30_000), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (MAX_PIXELS + 1, 1)):
+    for width, height in (
+        (30_000, 30_000),
+        (2**31 - 1, 2**31 - 1),
+        (2**32 - 1, 1),
+        (MAX_PIXELS + 1, 1),
+        (65_536, 1),
+        (1, 65_536),
+    ):
         yield f"png/claims-{width}x{height}", png(head=ihdr(width, height)), REFUSED
     yield "png/fewer-rows", png(head=ihdr(8, 9)), EITHER  # Pillow leaves them black
     yield "png/wider", png(head=ihdr(9, 6)), REFUSED

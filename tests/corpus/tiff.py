@@ -54,7 +54,15 @@ def tiffs() -> Items:
     yield "tiff/start-zero", b"II*\0" + bytes(4) + tiff()[8:], REFUSED
     yield "tiff/wrong-end", b"II\0*" + tiff()[4:], EITHER
     yield "tiff/subdirectory-is-itself", tiff(t330=(4, 1, start), t34665=(4, 1, start), t34853=(4, 1, start)), OK
-    for width, height in ((0, 6), (8, 0), (30_000, 30_000), (2**32 - 1, 2**32 - 1), (2**31, 2)):
+    for width, height in (
+        (0, 6),
+        (8, 0),
+        (30_000, 30_000),
+        (2**32 - 1, 2**32 - 1),
+        (2**31, 2),
+        (65_536, 1),
+        (1, 65_536),
+    ):
         yield f"tiff/size-{width}x{height}", tiff(t256=(4, 1, width), t257=(4, 1, height)), REFUSED
     yield "tiff/taller", tiff(t257=(3, 1, 60)), EITHER  # Pillow leaves the rest black
     yield "tiff/wider", tiff(t256=(3, 1, 60)), REFUSED
