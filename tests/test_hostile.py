@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import running
 from tests.corpus import EITHER, OK, REFUSED, corpus
+from tests.corpus.drawing import saved
 
 DEADLINE_S = 10
 """Of every answer; the largest picture of the corpus has 36 million pixels, and is encoded again."""
@@ -187,3 +188,15 @@ def test_a_damaged_file_among_good_ones_is_refused(server, position):
         )
         found = checked(response, begun, item.expected)
         assert found in (OK, REFUSED), (item.name, found)
+
+
+def test_an_answer_that_its_format_cannot_hold_is_refused_before_any_work(server):
+    """16 384 px are too many for WebP."""
+    options = {"scale": "2", "denoise": "0.5"}
+    fine = server.client.post("/enhance", files={"image": saved("PNG", size=(9, 1))}, data=options)
+    before = server.value("vitrine_batch_rows_count", model="enhance-x2")
+    long = server.client.post("/enhance", files={"image": saved("PNG", size=(8192, 1))}, data=options)
+
+    assert (fine.status_code, long.status_code) == (200, 413)
+    assert long.json()["type"].endswith("image-too-large")
+    assert server.value("vitrine_batch_rows_count", model="enhance-x2") == before
