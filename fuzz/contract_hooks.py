@@ -21,10 +21,8 @@ def map_case(context, case):  # noqa: ANN001, ANN201  # schemathesis's own types
 
     The options of a form are its fields, those in the query are for raw bodies: both at once are refused, and a raw
     body without its style is. In JSON 14.0 is an integer to the schema's language, and none to this service. Styles
-    and models that are there are asked for more often than others.
+    that are there are asked for more often than others.
     """
-    if case.path == "/models/{name}" and len(case.path_parameters["name"]) % 2:
-        case.path_parameters["name"] = "garments-64"
     if case.media_type == "multipart/form-data":
         case.query = {}
         if case.path == "/restyle" and isinstance(case.body, dict) and isinstance(case.body.get("style"), str):

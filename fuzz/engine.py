@@ -26,6 +26,7 @@ def run(name: str, target: Callable[[bytes], str], seeds: Callable[[], Iterable[
     parser = argparse.ArgumentParser(prog=f"python -m fuzz.{name}", description=sys.modules["__main__"].__doc__)
     parser.add_argument("--seconds", type=int, default=600, help="how long (default %(default)s)")
     parser.add_argument("--corpus", type=Path, default=Path("fuzz/corpus") / name, help="folder of inputs, which grows")
+    parser.add_argument("--also", type=Path, help="folder of further inputs, which stays as it is")
     parser.add_argument("--seed-from-tests", action="store_true", help="put what the tests know into the folder first")
     parser.add_argument(
         "--minimise", type=Path, metavar="FOLDER", help="copy into FOLDER what reaches all that CORPUS does"
@@ -58,5 +59,6 @@ def run(name: str, target: Callable[[bytes], str], seeds: Callable[[], Iterable[
         options += ["-merge=1", str(arguments.minimise), str(arguments.corpus)]
     else:
         options += [f"-max_total_time={arguments.seconds}", f"-artifact_prefix=fuzz-{name}-", str(arguments.corpus)]
+        options += [str(arguments.also)] if arguments.also else []
     atheris.Setup(options, once)
     atheris.Fuzz()
