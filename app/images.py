@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin, TiffImagePlugin
 
+from app.av1 import largest
 from app.containers import MOST_EXIF, has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
 
@@ -114,6 +115,8 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
 def _decode(data: bytes, limits: ImageLimits) -> Picture:
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":  # Pillow wants the pixels' chunk before it tells
         _check_size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), limits)
+    if data[4:8] == b"ftyp":  # AVIF's boxes may tell of less than the decoder will allot
+        _check_size(*largest(data), limits)
     followed = has_trailing_data(data)  # before Pillow sees it: files of too many parts end here
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         width, height = image.size

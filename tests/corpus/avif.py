@@ -52,6 +52,9 @@ def avifs() -> Items:
     large = saved("AVIF", "L", (64, 64), speed=10)
     at = large.index(b"ispe") + 8
     yield "avif/smaller-than-coded", large[:at] + struct.pack(">II", 8, 8) + large[at + 8 :], EITHER
+    huge = saved("AVIF", "L", (7000, 7000), speed=10, quality=1)
+    at = huge.index(b"ispe") + 8
+    yield "avif/bomb-behind-small-boxes", huge[:at] + struct.pack(">II", 8, 8) + huge[at + 8 :], REFUSED
     grid = base.replace(b"av01", b"grid")
     yield "avif/grid", grid, EITHER
     for brand in (b"heic", b"mif1", b"avis", b"mp42", b"isom", b"zzzz"):
