@@ -1,4 +1,4 @@
-"""How large the pictures inside an AVIF are: what its boxes say is for show, and the decoder allots what the codec says.
+"""How large the pictures in an AVIF are: its boxes may say anything, and the decoder allots what the codec says.
 
 ISO/IEC 14496-12 (iloc, iinf) and the sequence header of the AV1 specification, 5.5. Only still pictures are known.
 """

@@ -29,7 +29,13 @@ def checked(*options: str) -> int:
             str(CONFIG),
             "run",
         ]
-        command += [f"http://127.0.0.1:{server.port}/openapi.json", "--continue-on-failure", *options]
+        command += [
+            f"http://127.0.0.1:{server.port}/openapi.json",
+            "--continue-on-failure",
+            "--request-timeout",
+            "60",
+            *options,
+        ]
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "fuzz.contract_hooks"}  # noqa: TID251  # to be passed on
         return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode  # noqa: S603
 

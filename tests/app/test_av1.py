@@ -9,7 +9,6 @@ from app.errors import BadImage, ImageTooLarge
 from app.images import ImageLimits, decode
 from tests.corpus.drawing import box, frames, saved
 
-
 CROWD = box(b"iinf", bytes(6) + box(b"free", b"") * 20_000)
 
 
