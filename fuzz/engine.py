@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,11 +20,25 @@ SLOW_S = 2.0
 """An input that takes longer is a finding, as a crash is."""
 
 
+INNER = "--inner"
+
+
+def itself(name: str) -> str:
+    """A program that runs a target as libFuzzer wants it: with its own options, not with ours."""
+    with tempfile.NamedTemporaryFile("w", prefix=f"fuzz-{name}-", suffix=".sh", delete=False) as script:
+        script.write(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fuzz.{name} {INNER} "$@"\n')
+    Path(script.name).chmod(0o700)
+    return script.name
+
+
 def run(name: str, target: Callable[[bytes], str], seeds: Callable[[], Iterable[bytes]]) -> None:
     """Fuzz `target`, which gives an input's outcome; whatever it raises is a finding, and ends the run.
 
     Inputs come from the folder `--corpus`, and from `seeds` with `--seed-from-tests`, which writes them there first.
     """
+    if sys.argv[1:2] == [INNER]:  # libFuzzer's own process, which it starts to minimise
+        atheris.Setup([sys.argv[0], *sys.argv[2:]], lambda data: target(data) and None)
+        atheris.Fuzz()
     parser = argparse.ArgumentParser(prog=f"python -m fuzz.{name}", description=sys.modules["__main__"].__doc__)
     parser.add_argument("--seconds", type=int, default=600, help="how long (default %(default)s)")
     parser.add_argument("--corpus", type=Path, default=Path("fuzz/corpus") / name, help="folder of inputs, which grows")
@@ -56,7 +72,7 @@ def run(name: str, target: Callable[[bytes], str], seeds: Callable[[], Iterable[
     options = [sys.argv[0], f"-max_len={arguments.max_bytes}", "-rss_limit_mb=4096", "-print_final_stats=1"]
     if arguments.minimise:
         arguments.minimise.mkdir(parents=True, exist_ok=True)
-        options += ["-merge=1", str(arguments.minimise), str(arguments.corpus)]
+        options = [itself(name), *options[1:], "-merge=1", str(arguments.minimise), str(arguments.corpus)]
     else:
         options += [f"-max_total_time={arguments.seconds}", f"-artifact_prefix=fuzz-{name}-", str(arguments.corpus)]
         options += [str(arguments.also)] if arguments.also else []
