@@ -85,9 +85,14 @@ def test_what_is_no_http_gets_a_problem(client, text):
 
 @pytest.fixture(scope="module")
 def server():
-    """A server of two threads, whatever machine this is, so that its memory is the same everywhere."""
-    with running(THREADS=2, LOG_LEVEL="error") as made:
-        yield made
+    """A server of two threads, whatever machine this is, so that its memory is the same everywhere.
+
+    What it frees of large pictures goes back to the kernel at once, so that what it keeps can be seen.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
+        with running(THREADS=2, LOG_LEVEL="error") as made:
+            yield made
 
 
 def checked(response, begun, expected):
