@@ -74,7 +74,8 @@ def of_several(
     if len(data) != 2:
         raise EvaluationError("hidden marks are measured on two folders: photos, and products made by curate")
     reader = load(newest(folder.parents[1], f"{manifest['name']}-reader"))
-    return evaluate_watermark(session, reader, side, mixed(*data))
+    tiny = list(read_products(data[1], "test", 64).pictures[:PICTURES, ..., :3])
+    return evaluate_watermark(session, reader, side, mixed(*data), tiny)
 
 
 def of_one(session: onnxruntime.InferenceSession, manifest: dict[str, Any], folder: Path, data: Path) -> Report:

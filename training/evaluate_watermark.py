@@ -25,13 +25,38 @@ Harm = Callable[[Pixels, np.random.Generator], Pixels]
 
 
 def evaluate_watermark(
-    hider: onnxruntime.InferenceSession, reader: onnxruntime.InferenceSession, side: int, pictures: list[Pixels]
+    hider: onnxruntime.InferenceSession,
+    reader: onnxruntime.InferenceSession,
+    side: int,
+    pictures: list[Pixels],
+    tiny: list[Pixels],
 ) -> Report:
-    """Marks of random bits in (H, W, 3) uint8 pictures: how much they change, and how often they are read again."""
+    """Marks of random bits in (H, W, 3) uint8 pictures: how much they change, and how often they are read again.
+
+    `tiny` are of the generator's own size, where there is little room for bits.
+    """
     report, rows = Report(), list[Pixels]()
+    data = f"{len(pictures)} held-out pictures, half photos, half products on white"
+    after = measure(report, hider, reader, side, pictures, data)
+    measure(report, hider, reader, side, tiny, f"{len(tiny)} held-out products on white, {len(tiny[0])} px")
+    for at in np.linspace(0, len(pictures) - 1, SHOWN).astype(int):
+        change = np.clip(128 + 10 * (after[at].astype(int) - pictures[at]), 0, 255).astype(np.uint8)
+        rows += [square(one) for one in (pictures[at], after[at], change)]
+    report.picture = sheet(rows, columns=6)
+    return report
+
+
+def measure(
+    report: Report,
+    hider: onnxruntime.InferenceSession,
+    reader: onnxruntime.InferenceSession,
+    side: int,
+    pictures: list[Pixels],
+    data: str,
+) -> list[Pixels]:
+    """Add the figures of some pictures to a report; gives them marked."""
     bits = np.random.default_rng(0).integers(0, 2, (len(pictures), hider.get_inputs()[1].shape[1])).astype(np.float32)
     after = [hide(hider, side, picture, own) for picture, own in zip(pictures, bits, strict=True)]
-    data = f"{len(pictures)} held-out pictures, half photos, half products on white"
     noise = [float(((a.astype(float) - b) ** 2).mean()) for a, b in zip(after, pictures, strict=True)]
     levels = [10 * math.log10(255**2 / one) for one in noise]
     report.add("PSNR, mean", float(np.mean(levels)), "dB", data)
@@ -47,11 +72,7 @@ def evaluate_watermark(
         for picture, own in zip(pictures, bits, strict=True)
     )
     report.add("marks recognised where there is none", false, f"of {len(pictures)}", data)
-    for at in np.linspace(0, len(pictures) - 1, SHOWN).astype(int):
-        change = np.clip(128 + 10 * (after[at].astype(int) - pictures[at]), 0, 255).astype(np.uint8)
-        rows += [square(one) for one in (pictures[at], after[at], change)]
-    report.picture = sheet(rows, columns=6)
-    return report
+    return after
 
 
 def hide(hider: onnxruntime.InferenceSession, side: int, picture: Pixels, bits: NDArray[np.float32]) -> Pixels:
