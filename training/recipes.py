@@ -76,9 +76,9 @@ def evaluator_selfsupervised() -> EvaluatorRecipe:
     """Tells products apart without labels, for evaluations: minutes on one core."""
     return EvaluatorRecipe(
         name="evaluator-selfsupervised",
-        network=FeatureConfig(head=(128, 128)),
-        steps=1500,
-        weights={"invariance": 25.0, "variance": 25.0, "covariance": 1.0},
+        network=FeatureConfig(head=(28,)),
+        steps=1800,
+        weights={"rotation": 1.0, "jigsaw": 1.0},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from training.hardware import has_fast_bf16
 from training.networks.features import FeatureConfig, FeatureNet
 from training.pictures import Pixels, sheet
 
+TURNS, ORDERS = 4, tuple(permutations(range(4)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorRecipe:
-    """Settings of an evaluator's training. With `weights` of VICReg's terms it learns without labels."""
+    """Settings of an evaluator's training. With the `weights` of puzzles it learns without labels."""
 
     name: str
     network: FeatureConfig
@@ -44,19 +47,31 @@ def classifier_terms(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
     return {"cross-entropy": F.cross_entropy(logits, label, label_smoothing=0.1)}
 
 
-def vicreg_terms(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """Embeddings (N, D) of two views of the same pictures -> the terms of VICReg (Bardes, Ponce, LeCun 2022)."""
-    variance, covariance = [], []
-    for view in (first, second):
-        centred = view - view.mean(0)
-        variance.append(F.relu(1 - (centred.var(0) + 1e-4).sqrt()).mean())
-        square = (centred.T @ centred / (len(view) - 1)).square()
-        covariance.append((square.sum() - square.diagonal().sum()) / view.shape[1])
+def puzzle_terms(logits: Tensor, answer: Tensor) -> dict[str, Tensor]:
+    """logits (N, 28) and answer (N,) as `puzzles` gives it -> cross-entropy of its two halves."""
+    half = len(logits) // 2
     return {
-        "invariance": F.mse_loss(first, second),
-        "variance": torch.stack(variance).mean(),
-        "covariance": torch.stack(covariance).sum(),
+        "rotation": F.cross_entropy(logits[:half, :TURNS], answer[:half]),
+        "jigsaw": F.cross_entropy(logits[half:, TURNS:], answer[half:]),
     }
+
+
+def puzzles(pictures: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(N, C, S, S) -> as many puzzles, and the answer (N,) to each.
+
+    The first half is turned by quarters, and the answer is how many (Gidaris et al. 2018); of the rest the quadrants
+    have changed places, and the answer is which of the 24 orders they have (Noroozi & Favaro 2016).
+    """
+    half, side = len(pictures) // 2, pictures.shape[-1] // 2
+    turns = torch.randint(TURNS, (half,), generator=random)
+    orders = torch.randint(len(ORDERS), (len(pictures) - half,), generator=random)
+    turned = [torch.rot90(one, int(turn), (1, 2)) for one, turn in zip(pictures[:half], turns, strict=True)]
+    mixed = []
+    for one, order in zip(pictures[half:], orders, strict=True):
+        quadrants = [one[:, y : y + side, x : x + side] for y in (0, side) for x in (0, side)]
+        a, b, c, d = (quadrants[index] for index in ORDERS[int(order)])
+        mixed.append(torch.cat([torch.cat([a, b], 2), torch.cat([c, d], 2)], 1))
+    return torch.stack([*turned, *mixed]), torch.cat([turns, orders])
 
 
 class EvaluatorTrainer:
@@ -77,22 +92,25 @@ class EvaluatorTrainer:
         pictures = torch.from_numpy(self.data.pictures[index]).permute(0, 3, 1, 2).float() / 255
         return pictures, torch.from_numpy(self.data.labels[index])
 
-    def _look(self, pictures: Tensor, random: torch.Generator) -> Tensor:
-        """A random view of (N, 4, S, S) products, through the network."""
-        rgb = warp(augment(pictures, random), random)[:, :3].to(self.device)
+    def _view(self, pictures: Tensor, random: torch.Generator) -> Tensor:
+        """What (N, 4, S, S) products may look like as well: (N, 3, S, S)."""
+        return warp(augment(pictures, random), random)[:, :3]
+
+    def _answer(self, rgb: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            found: Tensor = self.averaged.net(rgb)
+            found: Tensor = self.averaged.net(rgb.to(self.device))
         return found.float()
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
         rate = recipe.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
-        rate *= min(1.0, (index + 1) / 100)
+        rate *= min(1.0, (index + 1) / min(100.0, 0.1 * recipe.steps))
         pictures, labels = self._draw(random)
         if recipe.labelled:
-            terms = classifier_terms(self._look(pictures, random), labels.to(self.device))
+            terms = classifier_terms(self._answer(self._view(pictures, random)), labels.to(self.device))
         else:
-            terms = vicreg_terms(self._look(pictures, random), self._look(pictures, random))
+            rgb, answer = puzzles(self._view(pictures, random), random)
+            terms = puzzle_terms(self._answer(rgb), answer.to(self.device))
         self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
 
