@@ -34,7 +34,7 @@ from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
 from training.report import report
-from training.restoration import RestorationTrainer
+from training.restoration import RestorationRecipe, RestorationTrainer
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
@@ -180,14 +180,27 @@ def prepare(
         ExportError: `start` is no published version of the recipe's network.
     """
     if isinstance(recipe, MattingRecipe):
-        return prepare_matting(recipe, folders, device, start)
-    if isinstance(recipe, RelightRecipe):
-        views, material = read_pairs(folders, "train"), read_material(folders, "train")
-        task = Relighting(recipe, views, material)
-        return recipe, TranslationTrainer(recipe, task, device, recipe.seed), {"views": len(views)}
-    if isinstance(recipe, HarmonizeRecipe):
-        views = read_pairs(folders, "train")
-        return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
+        material = read_material(folders, "train")
+        kinds = {"photos": material.photos, "scenes": material.scenes, "grounds": material.places + material.surfaces}
+        weights: dict[str, torch.Tensor] = {}
+        if start is not None:
+            weights, digest = weights_of(start, MattingNet(recipe.network))
+            recipe = replace(recipe, start=digest)
+        trainer = MattingTrainer(recipe, material, device)
+        if weights:
+            trainer.averaged.begin(weights)
+        return recipe, trainer, {name: len(found) for name, found in kinds.items()}
+    if isinstance(recipe, RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
+        return prepare_of_several(recipe, folders, device)
+    if len(folders) > 1:
+        raise DataError(f"{recipe.name} learns from one folder")
+    return prepare_of_one(recipe, folders[0], device)
+
+
+def prepare_of_several(
+    recipe: RelightRecipe | HarmonizeRecipe | WatermarkRecipe, folders: list[Path], device: str
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what learns from several folders."""
     if isinstance(recipe, WatermarkRecipe):
         if len(folders) != 2:
             raise DataError("watermark learns from two folders: photos, and products made by curate")
@@ -195,9 +208,17 @@ def prepare(
         products = read_products(folders[1], "train", 128)
         counts = {"photos": len(photos.photos), "products": len(products.labels)}
         return recipe, WatermarkTrainer(recipe, photos, products, device), counts
-    if len(folders) > 1:
-        raise DataError(f"{recipe.name} learns from one folder")
-    folder = folders[0]
+    views = read_pairs(folders, "train")
+    if isinstance(recipe, RelightRecipe):
+        task = Relighting(recipe, views, read_material(folders, "train"))
+        return recipe, TranslationTrainer(recipe, task, device, recipe.seed), {"views": len(views)}
+    return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
+
+
+def prepare_of_one(
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe | RestorationRecipe, folder: Path, device: str
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
         isinstance(recipe, DcganRecipe) and recipe.network.classes
     ):
@@ -205,24 +226,8 @@ def prepare(
     if isinstance(recipe, DcganRecipe):
         grey = read_fashion_mnist(folder)
         return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
-    patches = Photos(read_photos(folder, "train", least=recipe.patch))
-    return recipe, RestorationTrainer(recipe, patches, device), {"pictures": len(patches.photos)}
-
-
-def prepare_matting(
-    recipe: MattingRecipe, folders: list[Path], device: str, start: Path | None
-) -> tuple[Recipe, Trainer, dict[str, Any]]:
-    """As `prepare`, for cut-outs, which may begin with the weights of a published version."""
-    material = read_material(folders, "train")
-    kinds = {"photos": material.photos, "scenes": material.scenes, "grounds": material.places + material.surfaces}
-    weights: dict[str, torch.Tensor] = {}
-    if start is not None:
-        weights, digest = weights_of(start, MattingNet(recipe.network))
-        recipe = replace(recipe, start=digest)
-    trainer = MattingTrainer(recipe, material, device)
-    if weights:
-        trainer.averaged.begin(weights)
-    return recipe, trainer, {name: len(found) for name, found in kinds.items()}
+    photos = Photos(read_photos(folder, "train", least=recipe.patch))
+    return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
 
 
 def prepare_products(
@@ -272,8 +277,8 @@ def run_export(options: argparse.Namespace) -> None:
     }
     if options.attribution:
         facts["attribution"] = options.attribution
-    folder = publish(options.folder, options.models, facts, options.name)
-    say(f"published {folder}; measure it with `vitrine-train evaluate {folder} --data FOLDER --save`")
+    for folder in publish(options.folder, options.models, facts, options.name):
+        say(f"published {folder}; measure it with `vitrine-train evaluate {folder} --data FOLDER --save`")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
