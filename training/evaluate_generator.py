@@ -114,8 +114,10 @@ class Yardstick:
         self._known = {name: standardised(raw, raw) for name, raw in self._raw.items()}
         self._unseen = {one.name: self.look(one, held_out) for one in evaluators}
         eye = next(one for one in evaluators if one.name == EYE)
-        mirrored = replace(train, pictures=train.pictures[:, :, ::-1])
-        self._both = np.concatenate([self._known[EYE], self.look(eye, mirrored)])
+        turned = [replace(data, pictures=data.pictures[:, :, ::-1]) for data in (train, held_out)]
+        self._both = np.concatenate([self._known[EYE], self.look(eye, turned[0])])
+        self._both_unseen = np.concatenate([self._unseen[EYE], self.look(eye, turned[1])])
+        self.chance = len(train.labels) / (len(train.labels) + len(held_out.labels))
         self._far = nearest(self._unseen[EYE], self._both)[0]
         self._far_pixels = nearest_pixels(rgb(held_out), rgb(train))[0]
 
@@ -148,12 +150,17 @@ class Yardstick:
         return found
 
     def _note_copies(self, found: Figures, part: Labelled, features: Features) -> None:
-        """Memorisation: the share that is suspiciously near, in features and pixels, and the ten closest of each."""
+        """Memorisation, in features and in pixels, and the ten closest pairs of each.
+
+        Smooth products are near everything in pixels; which kind of real product is the nearest does not mind.
+        """
         far, index = nearest(features, self._both)
         found.overall["near"] = share_nearer(far, self._far, QUANTILE)
         far_pixels, index_pixels = nearest_pixels(rgb(part), rgb(self.train))
         found.overall["near pixels"] = share_nearer(far_pixels, self._far_pixels, QUANTILE)
         found.overall["pixels"] = float(np.median(far_pixels))
+        found.overall["known"] = float((far < nearest(features, self._both_unseen)[0]).mean())
+        found.overall["known pixels"] = float((far_pixels < nearest_pixels(rgb(part), rgb(self.held_out))[0]).mean())
         rows: list[Pixels] = []
         for distance, which in ((far, index % len(self.train.labels)), (far_pixels, index_pixels)):
             order = distance.argsort()[:10]
@@ -186,7 +193,8 @@ class Yardstick:
                 right = one.labels(rgb(self.held_out)) == self.held_out.labels
                 found.overall["accuracy"] = float(right.mean())
                 self._note_shares(found, "accuracy", right, self.held_out.labels)
-        found.overall |= {"near": QUANTILE, "near pixels": QUANTILE, "pixels": float(np.median(self._far_pixels))}
+        found.overall |= {"near": QUANTILE, "near pixels": QUANTILE, "known": self.chance, "known pixels": self.chance}
+        found.overall |= {"pixels": float(np.median(self._far_pixels))}
         return found
 
     def references(self) -> Iterator[Sample]:
@@ -214,6 +222,8 @@ MEASURES = (
     ("taught", "held-out products told by what learned from this alone", "%", 100),
     ("near", "suspiciously near a training product, in features", "%", 100),
     ("near pixels", "suspiciously near a training product, in pixels", "%", 100),
+    ("known", "whose nearest real product is a training one, in features", "%", 100),
+    ("known pixels", "whose nearest real product is a training one, in pixels", "%", 100),
     ("pixels", "RMS distance to the nearest training product, median", "of 255", 1),
     ("variety", "RMS distance of two seeds of a class", "of 255", 1),
 )

@@ -95,26 +95,27 @@ def test_blur_is_caught_by_the_frechet_distance(yardstick, honest):
     new = products(40, 2)
     found = yardstick.measure(Sample("blurred", replace(new, pictures=blurred(new.pictures)))).overall
 
-    for look in ("evaluator-classifier", EYE, "evaluator-random"):
-        assert found[f"frechet {look}"] > 1.5 * honest[f"frechet {look}"], look
+    for look, times in (("evaluator-classifier", 1.5), (EYE, 1.5), ("evaluator-random", 1.2)):
+        assert found[f"frechet {look}"] > times * honest[f"frechet {look}"]
 
 
 def test_puzzles_have_their_answers():
-    pictures = torch.arange(2 * 16.0).reshape(2, 1, 4, 4).repeat(40, 1, 1, 1)
+    pictures = torch.arange(2 * 16.0).reshape(2, 1, 4, 4).repeat(200, 1, 1, 1)
     mixed, answer = puzzles(pictures, torch.Generator().manual_seed(0))
 
-    assert all(torch.equal(mixed[i], pictures[i].rot90(int(answer[i]), (1, 2))) for i in range(40))
-    whole = [i for i in range(40, 80) if answer[i] == ORDERS.index((0, 1, 2, 3))]
+    assert all(torch.equal(mixed[i], pictures[i].rot90(int(answer[i]), (1, 2))) for i in range(200))
+    whole = [i for i in range(200, 400) if answer[i] == ORDERS.index((0, 1, 2, 3))]
     assert whole
-    assert all(torch.equal(mixed[i], pictures[i]) == (i in whole) for i in range(40, 80))
+    assert all(torch.equal(mixed[i], pictures[i]) == (i in whole) for i in range(200, 400))
 
 
 def test_products_under_the_wrong_name_teach_nothing(yardstick):
     train, test = products(40, 3), products(40, 4)
     wrong = replace(train, labels=(train.labels + 1) % 3)
 
-    assert (taught(train).labels(test.pictures[..., :3]) == test.labels).mean() > 0.6
-    assert (taught(wrong).labels(test.pictures[..., :3]) == test.labels).mean() < 0.4
+    right, misled = (taught(data, passes=60).labels(test.pictures[..., :3]) for data in (train, wrong))
+    assert (right == test.labels).mean() > 0.6
+    assert (misled == test.labels).mean() < 0.3
 
 
 def test_products_of_another_size_are_fitted():
