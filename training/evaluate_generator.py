@@ -228,6 +228,11 @@ MEASURES = (
     ("variety", "RMS distance of two seeds of a class", "of 255", 1),
 )
 """Key, name, unit and factor of what a manifest keeps."""
+WORST = (
+    ("accuracy", "products whose class a classifier tells, of the worst class", "%", 100),
+    ("coverage", "coverage of the worst class", "", 1),
+)
+"""The same of what it keeps of the classes."""
 
 
 def note_generator(report: Report, yardstick: Yardstick, found: Figures, data: str) -> None:
@@ -241,15 +246,11 @@ def note_generator(report: Report, yardstick: Yardstick, found: Figures, data: s
         beside += list(zip(("blurred", "noisy", "class means"), ceilings, strict=True))
         values = [f"{label} {factor * one.overall[key]:.3g}" for label, one in beside if key in one.overall]
         report.add(name, factor * found.overall[key], unit, f"{data}; {', '.join(values)}")
-    for key, name in (("accuracy", "the same, of the class told worst"), ("coverage", "coverage of the worst class")):
-        worst = (
-            min((figures[key], label) for label, figures in found.classes.items() if key in figures)
-            if any(key in figures for figures in found.classes.values())
-            else None
-        )
-        if worst is not None:
-            factor, unit = (100, "%") if key == "accuracy" else (1, "")
-            report.add(name, factor * worst[0], unit, f"{worst[1]}, {PER_CLASS} seeds of each class")
+    for key, name, unit, factor in WORST:
+        shares = [(figures[key], label) for label, figures in found.classes.items() if key in figures]
+        if shares:
+            worst, label = min(shares)
+            report.add(name, factor * worst, unit, f"{label}; {PER_CLASS} seeds of each class")
 
 
 def rgb(data: Labelled) -> Pixels:
