@@ -46,7 +46,7 @@ def dcgan_28() -> DcganRecipe:
 
 def dcgan_64() -> DcganRecipe:
     """The textbook GAN on curated products, by class, as what `garments-64` must beat: minutes on one core."""
-    network = DcganConfig(width=16, start=4, doublings=4, channels=4, classes=13)
+    network = DcganConfig(width=16, start=4, doublings=4, channels=4, classes=13, original=True)
     return DcganRecipe(name="dcgan-64", network=network, steps=8000, bf16=True)
 
 
@@ -62,7 +62,7 @@ def garments_64() -> GanRecipe:
 
 
 def garments_32() -> GanRecipe:
-    """A short `garments-64`, to see what a part of it is worth: 60,000 images, a quarter of an hour on one core."""
+    """A short `garments-64`, to see what a part of it is worth: 60,000 images."""
     network = GeneratorConfig(channels=(192, 160, 96))
     return replace(garments_64(), name="garments-32", network=network, stages=((2, 500, 0.02), (3, 1375, 0.05)))
 

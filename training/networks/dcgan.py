@@ -25,6 +25,8 @@ class DcganConfig:
     doublings: int = 2
     channels: int = 1
     classes: int = 0
+    original: bool = False
+    """As in the paper: batch normalisation in the discriminator too, weights of N(0, 0.02); tutorials have dropout."""
 
     @property
     def size(self) -> int:
@@ -44,6 +46,8 @@ class DcganGenerator(nn.Module):
         for a, b in pairwise(widths):
             layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(config.width, config.channels, 3, padding=1), nn.Tanh())
+        if config.original:
+            self.apply(shrink)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         if label is not None and self.config.classes:
@@ -59,15 +63,27 @@ class DcganDiscriminator(nn.Module):
         self.config = config
         widths = [config.channels + config.classes, *(config.width << i for i in range(config.doublings))]
         layers: list[nn.Module] = []
-        for a, b in pairwise(widths):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.2)]
+        for index, (a, b) in enumerate(pairwise(widths)):
+            layers.append(nn.Conv2d(a, b, 4, 2, 1))
+            if config.original:
+                layers += [nn.BatchNorm2d(b), nn.LeakyReLU(0.2)] if index else [nn.LeakyReLU(0.2)]
+            else:
+                layers += [nn.LeakyReLU(0.2), nn.Dropout(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * config.start**2, 1))
+        if config.original:
+            self.apply(shrink)
 
     def forward(self, picture: Tensor, label: Tensor | None = None) -> Tensor:
         if label is not None and self.config.classes:
             planes = F.one_hot(label, self.config.classes).to(picture)[:, :, None, None]
             picture = torch.cat([picture, planes.expand(-1, -1, *picture.shape[2:])], 1)
         return cast(Tensor, self.layers(picture)[:, 0])
+
+
+def shrink(layer: nn.Module) -> None:
+    """The paper's initialisation of a layer's weights."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
 
 
 class DcganProducts(nn.Module):
