@@ -186,8 +186,9 @@ class Yardstick:
                 found.classes.setdefault(name, {})[key] = float(right[labels == label].mean())
 
     def held_out_figures(self) -> Figures:
-        """The held-out products as a sample of their own, for what needs no other number: accuracy and copies."""
+        """The held-out products as a sample of their own: accuracy, copies, and the floor of each class."""
         found = Figures("held-out products", "")
+        self._note_classes(found, self.held_out, self._unseen[EYE])
         for one in self.evaluators:
             if one.classes == self.train.classes:
                 right = one.labels(rgb(self.held_out)) == self.held_out.labels
