@@ -234,38 +234,6 @@ products themselves it is all; smooth products are near everything in pixels. *N
 real product is a training one, not a held-out one; by chance as many as the training products are of both, however
 smooth (more or less than the aims allow for, since some plain products are the nearest of many). *Nearest*: median RMS
 distance to the nearest training product, of 255. *Two seeds*: mean RMS distance of two of a class."""
-BY_CLASS_TEXT, "", "![by class](generator-classes.svg)", ""]
-    for one in (rows[0], *found):
-        lines += [f"### {one.name}", "", *table(heads(BY_CLASS), list(one.classes.items()), BY_CLASS), ""]
-    lines += [
-        "## Pictures",
-        "",
-        f"Uncurated: the first eight draws of each class, a class a column ({', '.join(classes)}).",
-        "",
-    ]
-    for one in found:
-        name = slug(one.name)
-        lines += [f"### Samples of {one.name}", "", f"![samples](samples-{name}.webp)", ""]
-        lines += [f"### Closest pairs of {one.name}", "", PAIRS, "", f"![closest pairs](closest-{name}.webp)", ""]
-    return "\n".join(lines)
-
-
-INTRODUCTION = """\
-Through three networks that no loss has ever used: a classifier of the classes, a self-supervised encoder, and one with
-random weights (`training/evaluators/`). Every row is compared with the same {count} held-out products (test and
-validation split), in the same number and the same mix of classes. The floor is what training products reach; the
-ceilings are what these reach once they are blurred (sigma 1.5 px), noisy (sigma 20 of 255), or melted into one mean a
-class. Written by:"""
-EXPLANATION = """\
-*KID* (Binkowski et al. 2018): unbiased, in thousandths, ± the standard deviation over 100 subsets of 100. *Fréchet*
-(Heusel et al. 2017): shrunk covariances of 64 features. *Density*, *coverage* (Naeem et al. 2020): five neighbours;
-coverage of two halves of one set would be about 0.97. *Class told*: by the classifier. *Teaches* (Ravuri & Vinyals
-2019): share of held-out products that a small classifier tells after 300 steps on 64 products a class of the row alone.
-*Near*: share that is nearer to a training product than 95 % of the held-out products are, 5 % by chance; of training
-products themselves it is all; smooth products are near everything in pixels. *Nearest is known*: share whose nearest
-real product is a training one, not a held-out one; by chance as many as the training products are of both, however
-smooth (somewhat more or less than the aims allow for, since some plain products are the nearest of many). *Nearest*: median RMS distance to the nearest training product, of 255. *Two seeds*:
-mean RMS distance of two of a class."""
 BY_CLASS_TEXT = """\
 Through the self-supervised encoder, 64 products a class, against training products of the class: there are too few
 held-out ones. Those are the floor here, a rough one where a class has few of them; their Fréchet distance is then too
