@@ -17,9 +17,9 @@ STOPSIGNAL SIGTERM
 CMD ["vitrine", "serve"]
 
 FROM base AS gpu
-RUN pip install -c constraints.txt '.[gpu]'
+RUN pip install -c constraints.txt '.[gpu,c2pa,redis]'
 USER 10001
 
 FROM base AS cpu
-RUN pip install -c constraints.txt '.[cpu]'
+RUN pip install -c constraints.txt '.[cpu,c2pa,redis]'
 USER 10001

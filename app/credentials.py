@@ -26,6 +26,11 @@ from app.images import ImageFormat
 log = logging.getLogger("vitrine.credentials")
 TITLES: Final = ("upload", "material")
 SOURCES: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+PROBE: Final = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
+)
+"""A PNG of one pixel, signed at the start, so that what cannot sign is found then."""
 DAYS: Final = 90
 """How long a development certificate is good for."""
 
@@ -56,6 +61,10 @@ class Signer:
             raise CredentialsError(f"the signer cannot be used: {type(error).__name__}: {error}") from None
         self.digest = hashlib.sha256(chain.encode()).hexdigest()
         self._lock = threading.Lock()
+        try:
+            self.sign(PROBE, ImageFormat.PNG, "digitalCreation", (), "probe")
+        except AppError:
+            raise CredentialsError("the certificate and what signs do not go together") from None
 
     def _signer(self, chain: str, algorithm: str, key: Path | None, callback: str | None) -> Any:  # noqa: ANN401
         if callback is not None:

@@ -1,7 +1,7 @@
 """The far side of `app.decoders`: processes in which foreign bytes meet the image libraries, and nothing else is.
 
 A template process has imported the libraries and forks a decoder when told to, which takes a millisecond. A decoder has
-no environment, no files of the service, a limit of memory, and one socket.
+no environment, no files, no network, a limit of memory, and one socket.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from typing import Final
 import numpy as np
 
 from app.errors import AppError, ImageTooLarge
-from app.images import ImageLimits, Picture, decode, warm_up
+from app.images import ImageLimits, Picture, decode, load_everything
+from app.sandbox import restrict
 
 ORDER: Final = struct.Struct("!QQ")
 """Bytes of the upload that follows, and the most pixels that it may have."""
+BORN: Final = struct.Struct("!I?")
+"""A new decoder's process, and whether it can open no files."""
 REPLY: Final = struct.Struct("!I")
 """Bytes of JSON that follow."""
 FILES: Final = 64
@@ -38,7 +41,7 @@ def main(control: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for decoders: let the kernel forget them
-    warm_up()
+    load_everything()
     with socket.socket(fileno=control) as orders:
         while True:
             message, descriptors, _, _ = socket.recv_fds(orders, 8, 2)
@@ -58,9 +61,9 @@ def run(descriptor: int, pixels: int, memory: int) -> None:
     try:
         shared = mmap.mmap(pixels, os.fstat(pixels).st_size)
         os.close(pixels)
-        confine(memory + len(shared))
+        confined = confine(memory + len(shared))
         with socket.socket(fileno=descriptor) as orders:
-            orders.sendall(struct.pack("!I", os.getpid()))
+            orders.sendall(BORN.pack(os.getpid(), confined))
             while answer_one(orders, shared):
                 pass
         code = 0
@@ -70,14 +73,15 @@ def run(descriptor: int, pixels: int, memory: int) -> None:
         os._exit(code)
 
 
-def confine(memory: int) -> None:
-    """Limit what a decoder that has been taken over, or runs away, can use up."""
+def confine(memory: int) -> bool:
+    """Limit what a decoder that runs away, or was taken over, can use up and reach; whether that includes files."""
     limits = {resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: FILES}
     for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (allowed, allowed))
     os.chdir("/")
+    return restrict()
 
 
 def answer_one(orders: socket.socket, shared: mmap.mmap) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.decoder import ORDER, REPLY
+from app.decoder import BORN, ORDER, REPLY
 from app.errors import AppError, BadImage, ImageTooLarge
 from app.images import ImageLimits, Picture
 from app.metadata import ORIGIN, Credits, Metadata, cleaned
@@ -137,7 +137,7 @@ class Decoders:
     ) -> None:  # fmt: skip
         """`ended` is told why a decoder was replaced: `recycled`, `crashed` or `timeout`; `template` is what is run."""
         self._limits, self._timeout_s, self._memory, self._ended = limits, timeout_s, memory_bytes, ended
-        self._code = template
+        self._code, self._told = template, False
         self._lock = threading.Lock()
         self._idle: list[Decoder] = []
         self._template: subprocess.Popen[bytes] | None = None
@@ -212,10 +212,11 @@ class Decoders:
                     with theirs:
                         told = struct.pack("!Q", self._memory)
                         socket.send_fds(self._control(), [told], [theirs.fileno(), descriptor])
-                    pid = ours.recv(4, socket.MSG_WAITALL)
-                    if len(pid) == 4:
-                        shared = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
-                        return Decoder(ours, shared, struct.unpack("!I", pid)[0])
+                    born = ours.recv(BORN.size, socket.MSG_WAITALL)
+                    if len(born) == BORN.size:
+                        pid, confined = BORN.unpack(born)
+                        self._tell(confined)
+                        return Decoder(ours, mmap.mmap(descriptor, os.fstat(descriptor).st_size), pid)
                 except OSError:
                     pass
                 finally:
@@ -223,6 +224,11 @@ class Decoders:
                 ours.close()
                 self._end_template()
         raise AppError("No decoder could be started.")
+
+    def _tell(self, confined: bool) -> None:
+        if not (confined or self._told):
+            log.warning("this kernel has no Landlock: decoders are confined by memory and time, not from files")
+            self._told = True
 
     def _control(self) -> socket.socket:
         if self._orders is None:

@@ -5,6 +5,7 @@ Whatever comes in leaves as upright 8-bit sRGB; every failure of the library bec
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import warnings
@@ -295,6 +296,15 @@ def warm_up() -> None:
     """Load what Pillow loads at the first picture of each format, which takes as long as many pictures."""
     for image_format in ImageFormat:
         decode(encode(np.zeros((1, 1, 3), np.uint8), image_format, 90, b""), ImageLimits(1))
+
+
+def load_everything() -> None:
+    """As `warm_up`, and all that may ever be imported for a picture: what decodes it afterwards may open no file."""
+    warm_up()
+    Image.init()
+    for name in ("ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"):
+        codecs.lookup(name)
+    read_xmp(b'<?xml version="1.0" encoding="utf-8"?><a/>')
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,27 +17,7 @@ from app.decoders import LIFETIME, TEMPLATE, Decoders
 from app.errors import AppError, BadImage, ImageTooLarge
 from app.images import ImageLimits, decode
 from bench.processes import tree
-from tests.conftest import alive, serving
-
-LIMITS = ImageLimits(1_000_000)
-# A decoder that does what the upload says, beside decoding.
-FAULTY = TEMPLATE.replace(
-    "from app.decoder import main; ",
-    """
-import os, time, app.decoder
-real, real_put = app.decoder.decode, app.decoder.put
-def decode(data, limits):
-    if data == b'abort': os.abort()
-    if data == b'sleep': time.sleep(60)
-    if data == b'grow': bytearray(10**11)
-    if data == b'exit': os._exit(0)
-    return real(data, limits)
-def put(picture, shared):
-    return real_put(picture, shared) | ({{'size': [10**6, 10**6]}} if picture.width == 13 else {{}})
-app.decoder.decode, app.decoder.put = decode, put
-from app.decoder import main
-""",
-)
+from tests.conftest import ROOT, alive, serving
 
 
 def file_of(mode="RGB", size=(40, 30), image_format="PNG", **options):
@@ -45,6 +27,38 @@ def file_of(mode="RGB", size=(40, 30), image_format="PNG", **options):
     file = io.BytesIO()
     image.save(file, image_format, **options)
     return file.getvalue()
+
+
+LIMITS = ImageLimits(1_000_000)
+# A decoder that does what the upload says, beside decoding.
+FAULTY = TEMPLATE.replace(
+    "from app.decoder import main; ",
+    """
+import os, time, socket, app.decoder
+PNG = @PNG@
+real, real_put = app.decoder.decode, app.decoder.put
+def decode(data, limits):
+    if data == b'abort': os.abort()
+    if data == b'sleep': time.sleep(60)
+    if data == b'grow': bytearray(10**11)
+    if data == b'exit': os._exit(0)
+    if data[:4] == b'try ':
+        try: exec(data[4:])
+        except PermissionError: return real(PNG, limits)
+        return 1
+    return real(data, limits)
+def put(picture, shared):
+    return real_put(picture, shared) | ({{'size': [10**6, 10**6]}} if picture.width == 13 else {{}})
+app.decoder.decode, app.decoder.put = decode, put
+from app.decoder import main
+""".replace("@PNG@", repr(file_of(size=(2, 2))).replace("{", "{{").replace("}", "}}")),
+)
+
+
+def has_landlock():
+    """Whether a child of this process could be confined."""
+    told = [sys.executable, "-c", "import sys; from app.sandbox import restrict; sys.exit(not restrict())"]
+    return subprocess.run(told, cwd=ROOT, check=False).returncode == 0  # noqa: S603
 
 
 @pytest.fixture
@@ -167,6 +181,16 @@ def test_a_decoder_knows_nothing_of_this_process(decoders, monkeypatch):
         assert b"hunter2" not in Path(f"/proc/{process}/environ").read_bytes()
     decoder = Path(f"/proc/{processes()[1]}/limits").read_text()
     assert "Max core file size        0                    0" in decoder
+
+
+@pytest.mark.parametrize(
+    "order", ["open('/etc/passwd')", "open('/tmp/vitrine-was-here', 'w')", "socket.create_connection(('127.0.0.1', 9))"]
+)
+def test_a_decoder_that_was_taken_over_reaches_nothing(decoders, order):
+    """The faulty decoder runs what it is sent, and gives a picture only where the kernel denied it."""
+    if not has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    assert decoders.decode(b"try " + order.encode()).width == 2
 
 
 def test_closing_leaves_no_process():

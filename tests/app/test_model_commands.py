@@ -334,3 +334,30 @@ def test_the_inputs_are_the_same_every_time_and_not_blank(task):
 
     assert all(np.array_equal(row[name], again[name]) for name in row)
     assert np.ptp(row["z" if task == "generate" else "image"]) > 1
+
+
+def test_models_must_be_signed_when_a_key_is_named(root, tmp_path, capsys):
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    pytest.importorskip("model_signing")
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    kind = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "private.pem").write_bytes(private)
+    (tmp_path / "public.pem").write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, kind))
+
+    def models(*words):
+        parser = argparse.ArgumentParser()
+        add_parsers(parser.add_subparsers())
+        code = run(parser.parse_args(["models", *words]), root, tmp_path / "public.pem")
+        return code, capsys.readouterr().out
+
+    assert models("verify", f"{LEVEL}@2") == (
+        1,
+        f"{LEVEL}@2: {root / LEVEL / '2'}: there is no model.sig, and models must be signed\n",
+    )
+    assert models("activate", f"{LEVEL}@2")[0] == 1
+    assert models("sign", f"{LEVEL}@2", "--key", str(tmp_path / "private.pem")) == (0, f"{LEVEL}@2 is signed\n")
+    assert models("verify", f"{LEVEL}@2") == (0, f"{LEVEL}@2: ok\n")
