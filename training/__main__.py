@@ -15,13 +15,15 @@ import torch
 from httpx import HTTPError
 
 from training import evaluate, hardware
-from training.adversarial import GanRecipe, GanTrainer
+from training.adversarial import PARTS, GanRecipe, GanTrainer
 from training.checkpoint import CheckpointError
 from training.composites import read_material
 from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
 from training.evaluate_service import evaluate_service
+from training.evaluators.frozen import HOME, EvaluatorError, keep
+from training.evaluators.learning import EvaluatorRecipe, EvaluatorTrainer
 from training.export import ExportError, publish, weights_of
 from training.figures import Report
 from training.gallery import gallery
@@ -31,12 +33,22 @@ from training.matting import MattingRecipe, MattingTrainer
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
+from training.report import report
 from training.restoration import RestorationRecipe, RestorationTrainer
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
 
-FAILURES = (CheckpointError, DataError, ExportError, HTTPError, evaluate.EvaluationError, OSError, ValueError)
+FAILURES = (
+    CheckpointError,
+    DataError,
+    EvaluatorError,
+    ExportError,
+    HTTPError,
+    evaluate.EvaluationError,
+    OSError,
+    ValueError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,6 +82,18 @@ def make_parser() -> argparse.ArgumentParser:
     add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
+    command = commands.add_parser("report", help="compare generators on one page, with pictures")
+    command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="versions' folders, or runs")
+    command.add_argument("--data", type=Path, required=True, help="a folder made by curate")
+    command.add_argument("--out", type=Path, default=Path("docs/quality"))
+    command.add_argument("--truncation", type=float, default=0.8, help="as the service has it (default: %(default)s)")
+    command.set_defaults(run=run_report)
+    command = commands.add_parser("publish-evaluator", help="keep a run of evaluator-... for evaluations")
+    command.add_argument("folder", type=Path, help="a run folder")
+    command.add_argument("--data", type=Path, required=True, help="the folder that it learned from")
+    command.add_argument("--training-data", required=True, help="what it learned from, in words")
+    command.add_argument("--out", type=Path, default=HOME)
+    command.set_defaults(run=run_publish_evaluator)
     command = commands.add_parser("evaluate-service", help="what only a running service shows: edges, and white")
     command.add_argument("--url", default="http://127.0.0.1:8000")
     command.add_argument("--scenes", type=Path, required=True, help="a folder with scenes.csv")
@@ -96,6 +120,8 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
     if name.startswith("cutout"):
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
+    if name.startswith("garments"):
+        command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     command.add_argument("--threads", type=int, default=0, help="CPU threads (default: one per core)")
@@ -127,6 +153,8 @@ def run_recipe(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     recipe = quick(RECIPES[options.command]()) if options.quick else RECIPES[options.command]()
+    if isinstance(recipe, GanRecipe):
+        recipe = replace(recipe, without=tuple(sorted(set(options.without))))
     recipe, trainer, data = prepare(recipe, options.data, options.device, getattr(options, "start", None))
     note_data(options.out, data)
     done = train(
@@ -188,24 +216,43 @@ def prepare_of_several(
 
 
 def prepare_of_one(
-    recipe: SketchRecipe | GanRecipe | DcganRecipe | RestorationRecipe, folder: Path, device: str
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe | RestorationRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from one folder."""
-    if isinstance(recipe, SketchRecipe):
-        products = read_products(folder, "train", 128)
-        recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
-        facts = {"pictures": len(products.labels), "classes": list(products.classes)}
-        return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
-    if isinstance(recipe, GanRecipe):
-        products = read_products(folder, "train", recipe.network.size)
-        recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
-        facts = {"pictures": len(products.labels), "classes": list(products.classes)}
-        return recipe, GanTrainer(recipe, products, device), facts
+    if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
+        isinstance(recipe, DcganRecipe) and recipe.network.classes
+    ):
+        return prepare_products(recipe, folder, device)
     if isinstance(recipe, DcganRecipe):
         grey = read_fashion_mnist(folder)
         return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
     photos = Photos(read_photos(folder, "train", least=recipe.patch))
     return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
+
+
+def prepare_products(
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what learns from curated products: as many classes as these have."""
+    if isinstance(recipe, SketchRecipe | EvaluatorRecipe):
+        side = 128 if isinstance(recipe, SketchRecipe) else 64
+    else:
+        side = recipe.network.size
+    products = read_products(folder, "train", side)
+    classes = len(products.classes)
+    facts = {"pictures": len(products.labels), "classes": list(products.classes)}
+    if isinstance(recipe, EvaluatorRecipe):
+        if recipe.labelled:
+            recipe = replace(recipe, network=replace(recipe.network, head=(classes,)))
+        return recipe, EvaluatorTrainer(recipe, products, device), facts
+    if isinstance(recipe, SketchRecipe):
+        recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+        return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
+    if isinstance(recipe, GanRecipe):
+        recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+        return recipe, GanTrainer(recipe, products, device), facts
+    recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+    return recipe, DcganTrainer(recipe, products, device), facts
 
 
 def note_data(out: Path, facts: dict[str, Any]) -> None:
@@ -236,10 +283,23 @@ def run_export(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a model, and keep the figures when asked to."""
-    report = evaluate.evaluate(options.folder, options.data)
-    say_figures(report)
+    found = evaluate.evaluate(options.folder, options.data)
+    say_figures(found)
     if options.save:
-        evaluate.save(options.folder, report)
+        evaluate.save(options.folder, found)
+
+
+def run_report(options: argparse.Namespace) -> None:
+    """Write the page and its pictures, to be looked at."""
+    for path in report(options.folders, options.data, options.out, options.truncation):
+        say(str(path))
+
+
+def run_publish_evaluator(options: argparse.Namespace) -> None:
+    """Publish an evaluator."""
+    train, test = (read_products(options.data, split, 64) for split in ("train", "test"))
+    share = keep(options.folder, train, test, options.training_data, options.out)
+    say(f"published into {options.out}: tells {100 * share:.1f} % of {len(test.labels)} test products")
 
 
 def run_evaluate_service(options: argparse.Namespace) -> None:

@@ -19,6 +19,8 @@ from training.networks.blocks import downsample
 from training.networks.generator import Discriminator, Generator, GeneratorConfig
 from training.pictures import Pixels, sheet
 
+PARTS = ("augmentation", "averaging", "r2")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GanRecipe:
@@ -34,6 +36,8 @@ class GanRecipe:
     ema_images: int = 10_000
     seed: int = 0
     bf16: bool = True
+    without: tuple[str, ...] = ()
+    """Parts left out, to see what each is worth: some of PARTS."""
 
     @property
     def steps(self) -> int:
@@ -81,13 +85,16 @@ class GanTrainer:
         pictures, labels = self.data.batch(self.batch_size, random)
         while pictures.shape[-1] > 8 * 2 ** (self.levels - 1):
             pictures = downsample(pictures)
-        return augment(pictures, random).to(self.device), labels.to(self.device)
+        return self._augmented(pictures, random).to(self.device), labels.to(self.device)
 
     def _fakes(self, labels: Tensor, random: torch.Generator) -> Tensor:
         z = torch.randn(len(labels), self.recipe.network.z_size, generator=random).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             pictures = self.g(z, labels, levels=self.levels)
-        return augment(pictures.float(), random)
+        return self._augmented(pictures.float(), random)
+
+    def _augmented(self, pictures: Tensor, random: torch.Generator) -> Tensor:
+        return pictures if "augmentation" in self.recipe.without else augment(pictures, random)
 
     def _score(self, pictures: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
@@ -103,9 +110,11 @@ class GanTrainer:
         loss = relativistic(real_logits, fake_logits)
         terms = {"d": loss.item(), "margin": (real_logits - fake_logits).mean().item()}
         if weight > 0:
-            r1, r2 = gradient_penalty(real_logits, real), gradient_penalty(fake_logits, fake)
-            terms |= {"r1": r1.item(), "r2": r2.item()}
-            loss = loss + weight / 2 * (r1 + r2)
+            penalties = {"r1": gradient_penalty(real_logits, real)}
+            if "r2" not in self.recipe.without:
+                penalties["r2"] = gradient_penalty(fake_logits, fake)
+            terms |= {name: penalty.item() for name, penalty in penalties.items()}
+            loss = loss + weight / 2 * torch.stack(list(penalties.values())).sum()
         self._update(self.d, self.d_optimizer, loss)
         return terms
 
@@ -129,7 +138,7 @@ class GanTrainer:
     def _average(self, index: int) -> None:
         # The half-life grows with the run (Karras et al. 2020), so that early averages hold no untrained weights.
         half_life = min(self.recipe.ema_images, 0.05 * (index + 1) * self.batch_size)
-        decay = 0.5 ** (self.batch_size / max(half_life, 1e-8))
+        decay = 0.0 if "averaging" in self.recipe.without else 0.5 ** (self.batch_size / max(half_life, 1e-8))
         follow(self.ema, self.g, decay)
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:

@@ -43,3 +43,16 @@ def shift(picture: Tensor, random: torch.Generator) -> Tensor:
     columns = (left + torch.arange(side)[None, None, :]).expand(count, side, side)
     batch = torch.arange(count)[:, None, None]
     return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
+
+
+def warp(picture: Tensor, random: torch.Generator) -> Tensor:
+    """(N, 4, S, S) -> the same turned by up to 12 degrees and scaled by 0.8 to 1.25, each side on its own."""
+    count = len(picture)
+    turn, across, along = 2 * torch.rand(3, count, generator=random) - 1
+    angle, wide, high = 0.21 * turn, torch.exp(0.22 * across), torch.exp(0.22 * along)
+    still = torch.zeros(count)
+    rows = [wide * angle.cos(), -wide * angle.sin(), still, high * angle.sin(), high * angle.cos(), still]
+    matrix = torch.stack(rows, 1).reshape(count, 2, 3).to(picture)
+    grid = F.affine_grid(matrix, list(picture.shape), align_corners=False)
+    ground = picture.new_tensor([1.0, 1.0, 1.0, 0.0])[None, :, None, None]
+    return F.grid_sample(picture - ground, grid, align_corners=False) + ground

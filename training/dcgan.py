@@ -1,4 +1,4 @@
-"""How `dcgan-28` is trained: non-saturating binary cross-entropy, one update of each network in turn."""
+"""How the `dcgan` recipes are trained: non-saturating binary cross-entropy, one update of each network in turn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from training.checkpoint import optimizer_tensors, restore_optimizer
 from training.data import Labelled
+from training.hardware import has_fast_bf16
 from training.losses import non_saturating
 from training.networks.dcgan import DcganConfig, DcganDiscriminator, DcganGenerator
 from training.pictures import Pixels, sheet
@@ -26,10 +27,11 @@ class DcganRecipe:
     batch_size: int = 64
     lr: float = 2e-4
     seed: int = 0
+    bf16: bool = False
 
 
 class DcganTrainer:
-    """Trains the reference pair on grey pictures; see `loop.Trainer`."""
+    """Trains the reference pair on grey pictures or on products; see `loop.Trainer`."""
 
     def __init__(self, recipe: DcganRecipe, data: Labelled, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
@@ -38,18 +40,24 @@ class DcganTrainer:
         self.d = DcganDiscriminator(recipe.network).to(self.device)
         self.g_optimizer = torch.optim.Adam(self.g.parameters(), recipe.lr, betas=(0.5, 0.999))
         self.d_optimizer = torch.optim.Adam(self.d.parameters(), recipe.lr, betas=(0.5, 0.999))
+        self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         # Dropout draws from the global generator, so it too is tied to the step.
         torch.manual_seed(int(torch.randint(2**31, (), generator=random)))
-        real = 2 * self.data.batch(self.batch_size, random)[0].to(self.device) - 1
+        pictures, labels = (one.to(self.device) for one in self.data.batch(self.batch_size, random))
+        real = 2 * pictures - 1
         z = torch.randn(2, self.batch_size, self.recipe.network.z_size, generator=random).to(self.device)
-        d_loss = non_saturating(self.d(real), self.d(self.g(z[0]).detach()))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            real_logits, fake_logits = self.d(real, labels), self.d(self.g(z[0], labels).detach(), labels)
+        d_loss = non_saturating(real_logits.float(), fake_logits.float())
         self.d_optimizer.zero_grad(set_to_none=True)
         d_loss.backward()  # type: ignore[no-untyped-call]
         self.d_optimizer.step()
-        g_loss = F.softplus(-self.d(self.g(z[1]))).mean()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            logits = self.d(self.g(z[1], labels), labels)
+        g_loss = F.softplus(-logits.float()).mean()
         self.g_optimizer.zero_grad(set_to_none=True)
         g_loss.backward()  # type: ignore[no-untyped-call]
         self.g_optimizer.step()
@@ -71,10 +79,13 @@ class DcganTrainer:
 
     @torch.no_grad()
     def picture(self) -> Pixels:
-        """64 fixed seeds."""
-        z = torch.randn(64, self.recipe.network.z_size, generator=torch.Generator().manual_seed(0))
+        """64 fixed seeds, or with classes eight seeds a row each, a class a column."""
+        network = self.recipe.network
+        columns = network.classes or 8
+        z = torch.randn(8 * columns, network.z_size, generator=torch.Generator().manual_seed(0))
         self.g.eval()
-        grey = self.g(z.to(self.device)).cpu()
+        drawn = self.g(z.to(self.device), torch.arange(columns, device=self.device).repeat(8)).cpu()
         self.g.train()
-        pixels = ((grey.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()
-        return sheet(list(pixels), columns=8)
+        rgb = drawn[:, :3].expand(-1, 3, -1, -1)
+        pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        return sheet(list(pixels), columns=columns)

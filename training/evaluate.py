@@ -17,16 +17,18 @@ import torch
 from numpy.typing import NDArray
 
 from training.cards import write_card
-from training.data import Labelled, read_photos, read_products
+from training.data import DataError, read_photos, read_products
 from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
+from training.evaluate_generator import Draw, Yardstick, draw_sample, note_generator, read_held_out
 from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab, psnr
 from training.evaluate_watermark import PICTURES, evaluate_watermark
-from training.export import versions
+from training.evaluators.frozen import load_evaluators
+from training.export import GenerateGraph, averaged_of, graph_of, rounded, versions
 from training.figures import Report
 from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
-from training.pictures import Pixels, on_white, sheet, write_picture
+from training.pictures import Pixels, sheet, write_picture
 
 SIDE = 320  # px of the clean crops
 SHOWN = 4
@@ -83,8 +85,7 @@ def of_one(session: onnxruntime.InferenceSession, manifest: dict[str, Any], fold
     if manifest["task"] == "from-sketch":
         return evaluate_sketch(session, manifest, data)
     if manifest["task"] == "generate":
-        train, test = (read_products(data, split, manifest["size"]) for split in ("train", "test"))
-        return evaluate_generator(session, manifest, train, test)
+        return evaluate_generator(folder, data)
     photos = read_photos(data, "test", least=192, most=50)
     if manifest["task"] == "level":
         return evaluate_level(session, photos)
@@ -185,40 +186,66 @@ def evaluate_level(estimator: onnxruntime.InferenceSession, photos: list[Pixels]
     return report
 
 
-def evaluate_generator(
-    session: onnxruntime.InferenceSession, manifest: dict[str, Any], train: Labelled, test: Labelled, count: int = 16
-) -> Report:
-    """Variety and memorisation in pixels, each beside the same measure of real products.
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A generator that can be drawn from: a published version, or a run as it stands."""
 
-    Variety: mean distance of 16 seeds of one class to each other. Memorisation: the median distance of a generated
-    product to the nearest training product, mirrored or not; a copying generator falls far below the held-out products.
+    name: str
+    seen: str
+    classes: tuple[str, ...]
+    z_size: int
+    draw: Draw
+
+
+def open_generator(folder: Path) -> Generator:
+    """The generator of a version's folder, or of a run's newest checkpoint.
 
     Raises:
-        EvaluationError: the data has other classes than the model.
+        EvaluationError: the folder holds neither.
     """
-    if tuple(manifest["classes"]) != train.classes:
-        raise EvaluationError(f"the data's classes are {', '.join(train.classes)}")
-    random, report = np.random.default_rng(0), Report()
-    made, variety, real_variety = [], [], []
-    for label in range(len(train.classes)):
-        inputs = {
-            "z": random.standard_normal((count, manifest["recipe"]["network"]["z_size"]), np.float32),
-            "label": np.full(count, label),
-            "truncation": np.full(count, 0.8, np.float32),
-        }
-        pictures = on_white(session.run(None, inputs)[0])
-        made.append(pictures)
-        variety.append(spread(pictures))
-        real_variety.append(spread(train.pictures[train.labels == label, ..., :3][:count]))
-    data = f"{count} seeds of each of {len(train.classes)} classes, truncation 0.8, {manifest['size']} px"
-    report.add("RMS distance of two seeds of a class", float(np.mean(variety)), "of 255", data)
-    report.add("the same, of the least varied class", min(variety), "of 255", data)
-    report.add("the same, of two real products", float(np.mean(real_variety)), "of 255", f"{count} of each class")
-    reals = train.pictures[..., :3]
-    generated = float(np.median(nearest_distances(np.concatenate(made), reals)))
-    held_out = float(np.median(nearest_distances(test.pictures[..., :3], reals)))
-    report.add("RMS distance to the nearest training product, median", generated, "of 255", data)
-    report.add("the same, of held-out products", held_out, "of 255", f"{len(test.labels)} test products")
+    if (folder / "manifest.json").is_file():
+        manifest = json.loads((folder / "manifest.json").read_text())
+        session = load(folder)
+
+        def draw(z: NDArray[np.float32], label: NDArray[np.int64], truncation: NDArray[np.float32]) -> Pixels:
+            return np.asarray(session.run(None, {"z": z, "label": label, "truncation": truncation})[0], np.uint8)
+
+        if manifest["task"] != "generate":
+            raise EvaluationError(f"{folder} is no generator")
+        name, seen = f"{manifest['name']}, version {manifest['version']}", manifest["training"]["images_seen"]
+        classes, recipe = manifest["classes"], manifest["recipe"]
+        return Generator(name, f"{seen:,}", tuple(classes), recipe["network"]["z_size"], draw)
+    weights, state = averaged_of(folder)
+    graph = rounded(graph_of(state["recipe"], weights))
+    if not isinstance(graph, GenerateGraph):
+        raise EvaluationError(f"{folder} is no generator's run")
+
+    def drawn(z: NDArray[np.float32], label: NDArray[np.int64], truncation: NDArray[np.float32]) -> Pixels:
+        with torch.no_grad():
+            found = graph(torch.from_numpy(z), torch.from_numpy(label), torch.from_numpy(truncation))
+        return np.asarray(found.numpy(), np.uint8)
+
+    recipe, classes = state["recipe"], json.loads((folder / "data.json").read_text())["classes"]
+    name = f"{recipe['name']} without {', '.join(recipe['without'])}" if recipe.get("without") else recipe["name"]
+    return Generator(f"{name}, a run", f"{state['images_seen']:,}", tuple(classes), recipe["network"]["z_size"], drawn)
+
+
+def evaluate_generator(folder: Path, data: Path, truncation: float = 0.8) -> Report:
+    """Distance, variety, classes, use and memorisation, each beside what real and spoiled products reach.
+
+    Raises:
+        DataError: the data has other classes than the model.
+        EvaluatorError: the evaluators are missing or changed.
+    """
+    model, train, held_out = open_generator(folder), read_products(data, "train", 64), read_held_out(data)
+    if model.classes != train.classes:
+        raise DataError(f"the data's classes are {', '.join(train.classes)}")
+    yardstick = Yardstick(train, held_out, load_evaluators())
+    sample = draw_sample(model.name, model.draw, model.z_size, train.classes, yardstick.count, truncation)
+    found, report = yardstick.measure(sample), Report()
+    note_generator(
+        report, yardstick, found, f"truncation {truncation:g}, against {len(held_out.labels)} held-out products"
+    )
     return report
 
 
@@ -247,21 +274,3 @@ def evaluate_harmonizer(session: onnxruntime.InferenceSession, views: list[View]
     report.add("views that came nearer", better, f"of {len(views)}", data)
     report.picture = sheet(rows, columns=9)
     return report
-
-
-def spread(pictures: NDArray[np.uint8]) -> float:
-    """Mean RMS distance of every two of (N, H, W, C) uint8 pictures, of 255."""
-    flat = pictures.reshape(len(pictures), -1).astype(np.float64)
-    first, second = np.triu_indices(len(flat), 1)
-    return float(np.sqrt(((flat[first] - flat[second]) ** 2).mean(1)).mean())
-
-
-def nearest_distances(pictures: NDArray[np.uint8], reals: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """RMS distance (N,), of 255, of each (N, H, W, C) picture to the nearest of the reals, mirrored or not."""
-    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
-    best = np.full(len(flat), np.inf)
-    for other in (reals, reals[:, :, ::-1]):
-        real = other.reshape(len(other), -1).astype(np.float32)
-        squares = (flat**2).sum(1)[:, None] + (real**2).sum(1) - 2 * flat @ real.T
-        best = np.minimum(best, squares.min(1))
-    return np.asarray(np.sqrt(np.maximum(best, 0) / flat.shape[1]), np.float64)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from training import checkpoint
 from training.cards import write_card
+from training.networks.dcgan import DcganConfig, DcganGenerator, DcganProducts
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.generator import Generator, GeneratorConfig
 from training.networks.harmonize import HarmonizeConfig, HarmonizeNet
@@ -51,7 +52,7 @@ class ExportError(Exception):
 class GenerateGraph(nn.Module):
     """z (N, Z), label (N,) int64, truncation (N,) in [0, 1] -> image (N, S, S, 4) uint8 straight RGBA."""
 
-    def __init__(self, net: Generator) -> None:
+    def __init__(self, net: Generator | DcganProducts) -> None:
         super().__init__()
         self.net = net
 
@@ -206,7 +207,11 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     settings: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()
     }
-    if name == "garments-64":
+    if name == "dcgan-64":
+        textbook = DcganGenerator(DcganConfig(**settings))
+        textbook.load_state_dict(dict(ema))
+        return GenerateGraph(DcganProducts(textbook)).eval()
+    if name in ("garments-64", "garments-32"):
         generator = Generator(GeneratorConfig(**settings))
         generator.load_state_dict(dict(ema))
         generator.measure_style_mean()
@@ -381,15 +386,12 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
         CheckpointError: the run holds no checkpoint.
         ExportError: the graph and PyTorch disagree, the recipe is not served, or the name cannot be a folder's.
     """
-    found = checkpoint.load(run / "checkpoint")
-    if found is None:
-        raise checkpoint.CheckpointError(f"{run} holds no checkpoint")
-    tensors, state = found
+    weights, state = averaged_of(run)
     recipe = state["recipe"]
     name = name or recipe["name"]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
-    graphs = graphs_of(recipe, checkpoint.unflatten(tensors)["ema"])
+    graphs = graphs_of(recipe, weights)
     return [publish_graph(rounded(graph), run, models / (name + end), state, facts) for end, graph in graphs.items()]
 
 
@@ -429,6 +431,20 @@ def publish_graph(graph: nn.Module, run: Path, home: Path, state: Mapping[str, A
     write_card(partial)
     final: Path = partial.rename(home / version)
     return final
+
+
+def averaged_of(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged weights of a run's newest checkpoint, and the checkpoint's facts.
+
+    Raises:
+        CheckpointError: the run holds no checkpoint.
+    """
+    found = checkpoint.load(run / "checkpoint")
+    if found is None:
+        raise checkpoint.CheckpointError(f"{run} holds no checkpoint")
+    groups = checkpoint.unflatten(found[0])
+    # The textbook's GAN averages nothing.
+    return groups["ema"] if "ema" in groups else groups["g"], found[1]
 
 
 def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:

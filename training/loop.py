@@ -133,10 +133,18 @@ def resume(trainer: Trainer, recipe: Mapping[str, Any], out: Path) -> tuple[int,
     if found is None:
         return 0, 0.0
     tensors, facts = found
-    if facts["recipe"] != json.loads(json.dumps(recipe)):
+    if facts["recipe"] != without_news(json.loads(json.dumps(recipe)), facts["recipe"]):
         raise checkpoint.CheckpointError(f"{out} holds the run of another recipe; choose another folder with --out")
     trainer.restore(checkpoint.unflatten(tensors))
     return facts["step"], facts["seconds"]
+
+
+def without_news(recipe: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the settings that recipes have gained since `before`, as long as they say nothing.
+
+    So a run that began before a setting was there can go on. New settings are empty by default for that reason.
+    """
+    return {name: value for name, value in recipe.items() if name in before or value}
 
 
 def save(trainer: Trainer, out: Path, recipe: Mapping[str, Any], step: int, seconds: float, hardware: str) -> None:

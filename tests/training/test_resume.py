@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from training import checkpoint
-from training.adversarial import GanTrainer
+from training.adversarial import PARTS, GanTrainer
 from training.composites import Material
 from training.data import Labelled, Photos
 from training.dcgan import DcganTrainer
+from training.evaluators.learning import EvaluatorTrainer
 from training.harmonization import HarmonizeTrainer, View
 from training.loop import train
 from training.matting import MattingTrainer
@@ -24,9 +25,10 @@ from training.translation import TranslationTrainer
 def make(name, **changes):
     recipe = replace(quick(RECIPES[name]()), **changes)
     random = np.random.default_rng(0)
-    if name == "garments-64":
+    if name.startswith(("garments", "evaluator", "dcgan-64")):
+        trainer = {"garments": GanTrainer, "evaluator": EvaluatorTrainer, "dcgan": DcganTrainer}[name.split("-")[0]]
         pictures = random.integers(0, 256, (20, 64, 64, 4), dtype=np.uint8)
-        return recipe, GanTrainer(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
+        return recipe, trainer(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
     if name == "dcgan-28":
         pictures = random.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
         return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, tuple("abcdefghij")))
@@ -76,6 +78,34 @@ def test_another_recipes_run_is_not_resumed(tmp_path):
 
     with pytest.raises(checkpoint.CheckpointError, match="another recipe"):
         train(trainer, asdict(other), tmp_path)
+
+
+def test_a_run_goes_on_although_its_recipe_has_gained_a_setting_since(tmp_path):
+    """As long as the setting says nothing: runs take hours, and a new version may come between."""
+    recipe, trainer = make("garments-64")
+    before = {name: value for name, value in asdict(recipe).items() if name != "without"}
+    train(trainer, before, tmp_path, max_minutes=0)
+
+    _, trainer = make("garments-64")
+    assert train(trainer, asdict(recipe), tmp_path, max_minutes=0) == 2
+    other, trainer = make("garments-64", without=("r2",))
+    (tmp_path / "other").mkdir()
+    train(make("garments-64")[1], before, tmp_path / "other", max_minutes=0)
+    with pytest.raises(checkpoint.CheckpointError, match="another recipe"):
+        train(trainer, asdict(other), tmp_path / "other")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_left_out_changes_the_training(part, tmp_path):
+    states = []
+    for without in ((), (part,)):
+        recipe, trainer = make("garments-32", without=without)
+        train(trainer, asdict(recipe), tmp_path / str(len(without)))
+        states.append(weights(trainer))
+
+    changed = {name.split("/")[0] for name, tensor in states[0].items() if not torch.equal(tensor, states[1][name])}
+    assert changed >= ({"ema"} if part == "averaging" else {"g", "d", "ema"})
+    assert ("g" in changed) == (part != "averaging")
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):

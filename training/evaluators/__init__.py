@@ -1,0 +1,1 @@
+"""The networks that evaluations look through. No loss ever uses them: a test sees to it."""
