@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import keys, model_commands, tune
+from app.files import parsers as files
 from app.keys import KeyFileError, read_keys
 from app.presets import PresetError, Presets
 from app.repository import RepositoryError, read_models
@@ -21,7 +22,7 @@ from app.supervisor import Supervisor, bound
 
 
 def main() -> None:
-    """`vitrine serve`, `vitrine models`, `vitrine tune`. Exits with 2 when the settings or the models are wrong."""
+    """`vitrine` and its commands. Exits with 2 when the settings or the models are wrong."""
     parser = argparse.ArgumentParser(prog="vitrine", description="Product images for shops, on the shop's own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the models over HTTP")
@@ -29,7 +30,9 @@ def main() -> None:
     model_commands.add_parsers(commands)
     keys.add_parser(commands)
     tune.add_parser(commands)
+    files.add_parsers(commands)
     arguments = parser.parse_args()
+    arguments.words = sys.argv[1:]
     given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}
     try:
         settings = Settings(**given)
@@ -44,9 +47,19 @@ def main() -> None:
     if arguments.command == "keys":
         sys.exit(keys.run(arguments))
     try:
-        sys.exit(tune.run(arguments, settings) if arguments.command == "tune" else serve(settings))
+        sys.exit(run(arguments, settings))
     except (KeyFileError, PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """A command that needs the models; gives the exit code."""
+    if arguments.command in (*files.MODELS, "preset"):
+        logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))  # the progress is told otherwise
+        from app.files import checking, command  # not before the metrics know their folder
+
+        return checking.run(arguments, settings) if arguments.command == "preset" else command.run(arguments, settings)
+    return tune.run(arguments, settings) if arguments.command == "tune" else serve(settings)
 
 
 def serve(settings: Settings) -> int:
@@ -78,3 +91,7 @@ def serve(settings: Settings) -> int:
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
