@@ -8,27 +8,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from starlette.types import Scope
 
 from app.batching import Batcher
 from app.errors import BodyTooLarge, Draining, InvalidOptions, Overloaded
 from app.lanes import Client
+from app.scopes import header
 from app.settings import Settings
 
 COST_MEMORY: Final = 0.9
 LAST_BODIES_S: Final = 5.0
 """How long bodies may still take to arrive once the service drains."""
 RETRY_S: Final = 5.0
-
-
-def header(scope: Scope, name: bytes) -> bytes:
-    """The first field of this name, which is in lower case; empty when there is none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return cast(bytes, value)
-    return b""
 
 
 def client_of(scope: Scope) -> Client:

@@ -91,7 +91,7 @@ def negotiate(accept: str, wanted: str | None, count: int, default: str = "webp"
 def not_modified(request: Request, tag: str) -> bool:
     """Whether the client has this very answer (RFC 9110, 13.1.2: weak comparison)."""
     given = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
-    return tag in given or "*" in given
+    return tag.removeprefix("W/") in given or "*" in given
 
 
 def respond(answer: Answer, envelope: Envelope, headers: dict[str, str], request_id: str) -> Response:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import keys, model_commands, tune
+from app import credentials, keys, model_commands, tune
+from app.credentials import CredentialsError
 from app.files import parsers as files
 from app.keys import KeyFileError, read_keys
 from app.presets import PresetError, Presets
@@ -28,6 +29,7 @@ def main() -> None:
     serving = commands.add_parser("serve", help="serve the models over HTTP")
     serving.add_argument("--workers", type=int, metavar="N", help="processes (VITRINE_WORKERS, default 1)")
     model_commands.add_parsers(commands)
+    credentials.add_parser(commands)
     keys.add_parser(commands)
     tune.add_parser(commands)
     files.add_parsers(commands)
@@ -37,8 +39,8 @@ def main() -> None:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        names = ", ".join(f"VITRINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        parser.exit(2, f"vitrine: {names}\n")
+        found = [[*(f"VITRINE_{name}".upper() for name in e["loc"][:1]), e["msg"]] for e in error.errors()]
+        parser.exit(2, f"vitrine: {', '.join(': '.join(parts) for parts in found)}\n")
     logging.basicConfig(level=settings.log_level.upper())
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
@@ -47,8 +49,10 @@ def main() -> None:
     if arguments.command == "keys":
         sys.exit(keys.run(arguments))
     try:
+        if arguments.command == "credentials":
+            sys.exit(credentials.run(arguments))
         sys.exit(run(arguments, settings))
-    except (KeyFileError, PresetError, RepositoryError, OSError) as error:
+    except (CredentialsError, KeyFileError, PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
 
 

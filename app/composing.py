@@ -12,9 +12,10 @@ import numpy as np
 
 from app.answers import Answer, Encoded
 from app.errors import ImageTooLarge, InvalidOptions
-from app.images import ImageFormat, Picture, Pixels, covering, encode, over, resize
+from app.images import ImageFormat, Picture, Pixels, covering, over, resize
 from app.pipeline import Identity, at_scale, cut_out, estimated_level, no_product, together
 from app.presets import Finding, Preset
+from app.provenance import Mark
 from app.schemas import ComposeOptions, EnhanceOptions
 from app.service import Call, Service
 from app.tasks import backdrops
@@ -145,9 +146,9 @@ async def compose(
         canvas = await placed(service, call, products, scene, partial(enlarged, service, call))
         drawn = scene.photo is None and not scene.plain
         source = "compositeSynthetic" if drawn else "compositeCapture"
-        xmp = identity.mark(model, source, credits=pictures[0].credits)
+        mark = identity.mark(model, source, credits=pictures[0].credits)
         quality = options.quality
-        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
+        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, mark, preset)
     return Answer([file], image_format, model.label, model.digest, call.ms, compliance)
 
 
@@ -176,8 +177,8 @@ async def for_marketplace(
     with service.admission.holding(6 * area + 4 * scene.width * scene.height):
         product = await product_of(service, call, picture, "auto", None)
         canvas = await placed(service, call, [product], scene, partial(restored, service, call, options.denoise))
-        xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
-        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, preset)
+        mark = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
+        file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, mark, preset)
     return Answer([file], image_format, model.label, model.digest, call.ms, compliance), picture
 
 
@@ -273,7 +274,7 @@ def merged(ground: Pixels, layers: list[Pixels], boxes: list[Box], shadow: str, 
 
 
 def fitted(
-    canvas: Canvas, image_format: ImageFormat, quality: int | None, xmp: bytes, preset: Preset | None
+    canvas: Canvas, image_format: ImageFormat, quality: int | None, mark: Mark, preset: Preset | None
 ) -> tuple[Encoded, Compliance]:
     """The file, and how it keeps a preset's rules; nothing without one.
 
@@ -282,12 +283,13 @@ def fitted(
     """
     height, width = canvas.pixels.shape[:2]
     if preset is None:
-        return Encoded(encode(canvas.pixels, image_format, quality or PLAIN_QUALITY, xmp), width, height), None
+        return Encoded(mark.file(canvas.pixels, image_format, quality or PLAIN_QUALITY), width, height), None
+    pixels = mark.hidden(canvas.pixels)
     tries: list[tuple[int, Encoded, list[Finding]]] = []
     to_try = [quality or PRESET_QUALITY]
     while to_try:
         now = to_try.pop(0)
-        data = encode(canvas.pixels, image_format, now, xmp)
+        data = mark.written(pixels, image_format, now)
         findings = preset.findings(data, image_format, canvas.alpha)
         broken = {finding.rule for finding in findings if not finding.ok}
         tries.append((len(broken), Encoded(data, width, height), findings))

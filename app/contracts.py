@@ -12,12 +12,14 @@ from app.repository import Manifest, Model, RepositoryError
 from app.tasks.generate import latent
 
 MAX_SIDE: Final = 2048
-MOST_CHANGE: Final = {"harmonize": 0.5, "relight": 1.5}
-"""Of a photometric parameter: beyond, a product would not be itself."""
+MOST_CHANGE: Final = {"harmonize": 0.5, "relight": 1.5, "watermark": 16.0}
+"""Of a photometric parameter: beyond, a product would not be itself. Of a colour, in steps of 255: it would be seen."""
 PARAMETERS: Final = 5
 """Of a harmonized product: logarithms of the gains of red, green and blue, of an exponent, of the saturation."""
 CELL: Final = 8
 """Pixels of the network's picture, each way, that share a light."""
+BITS: Final = 32
+"""Of a model's digest, in a hidden mark."""
 CHANNELS: Final = {"harmonize": 4, "relight": 4, "from-sketch": 1}
 """Of the picture that goes in, where it is not RGB."""
 Row = dict[str, NDArray[Any] | np.generic]
@@ -74,6 +76,8 @@ def smoke_row(model: Model) -> Row:
     image = np.resize(np.arange(256, dtype=np.uint8), (side, side, CHANNELS.get(m.task, 3)))
     if m.task == "from-sketch":
         return {"image": image, "label": np.int64(0), "draw": np.int64(1), "strength": np.float32(1)}
+    if m.task == "watermark":
+        return {"image": image, "bits": np.arange(BITS, dtype=np.float32) % 2}
     return {"image": image, "strength": np.float32(0.5)} if m.task == "enhance" else {"image": image}
 
 
@@ -91,6 +95,8 @@ def check_fields(model: Model) -> None:
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
         "harmonize": {"size": 1 <= m.size <= MAX_SIDE},
         "relight": {"size": 8 <= m.size <= MAX_SIDE},
+        "watermark": {"size": 1 <= m.size <= MAX_SIDE},
+        "watermark-reader": {"size": 1 <= m.size <= MAX_SIDE},
         "from-sketch": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
     }
     if m.task not in needs:
@@ -129,7 +135,7 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
     """
     if not isinstance(output, np.ndarray):
         raise RepositoryError(f"{model.label}: the output is no array but {type(output).__name__}")
-    kind = np.floating if model.manifest.task in ("level", *MOST_CHANGE) else np.uint8
+    kind = np.floating if model.manifest.task in ("level", "watermark-reader", *MOST_CHANGE) else np.uint8
     if not np.issubdtype(output.dtype, kind):
         raise RepositoryError(f"{model.label}: the output is {output.dtype}, not {kind.__name__}")
     if output.shape != shape:
@@ -144,6 +150,10 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
         return (m.size // CELL, m.size // CELL, 6)
     if m.task == "harmonize":
         return (PARAMETERS,)
+    if m.task == "watermark":
+        return (m.size, m.size, 3)
+    if m.task == "watermark-reader":
+        return (BITS,)
     height, width = row["image"].shape[:2]
     return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()
 

@@ -115,9 +115,9 @@ def put(picture: Picture, shared: mmap.mmap) -> dict[str, object]:
     planes[: 3 * area].reshape(picture.rgb.shape)[:] = picture.rgb
     if picture.alpha is not None:
         planes[3 * area : 4 * area].reshape(picture.alpha.shape)[:] = picture.alpha
-    kept = picture.credits
-    size = [picture.width, picture.height]
-    return {"size": size, "alpha": picture.alpha is not None, "credits": [kept.copyright, kept.creator]}
+    kept = [picture.credits.copyright, picture.credits.creator]
+    size, origin = [picture.width, picture.height], dict(picture.metadata.origin)
+    return {"size": size, "alpha": picture.alpha is not None, "credits": kept, "origin": origin}
 
 
 def send(orders: socket.socket, facts: dict[str, object]) -> None:

@@ -26,7 +26,8 @@ import numpy as np
 
 from app.decoder import ORDER, REPLY
 from app.errors import AppError, BadImage, ImageTooLarge
-from app.images import Credits, ImageLimits, Picture, cleaned
+from app.images import ImageLimits, Picture
+from app.metadata import ORIGIN, Credits, Metadata, cleaned
 
 log = logging.getLogger("vitrine.decoders")
 LIFETIME: Final = 500
@@ -77,7 +78,8 @@ class Decoder:
             return self._reply(limits, until)
         except (TimeoutError, AppError):
             raise
-        except (OSError, ValueError, KeyError, TypeError, struct.error):  # a decoder that lies is a broken one
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+            # A decoder that lies is a broken one.
             raise Lost from None
 
     def _reply(self, limits: ImageLimits, until: float) -> Picture:
@@ -121,7 +123,9 @@ def copied(facts: dict[str, Any], shared: mmap.mmap, limits: ImageLimits) -> Pic
     if 4 * area > KEPT_BYTES:
         shared.madvise(mmap.MADV_REMOVE, KEPT_BYTES // mmap.PAGESIZE * mmap.PAGESIZE)
     copyright, creator = (cleaned(text) for text in facts["credits"])
-    return Picture(rgb, alpha, Credits(copyright, creator))
+    told = {name: cleaned(facts["origin"].get(name)) for name in ORIGIN}
+    origin = {name: text for name, text in told.items() if text}
+    return Picture(rgb, alpha, Metadata(Credits(copyright, creator), origin))
 
 
 class Decoders:

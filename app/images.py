@@ -8,16 +8,18 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, ImageFilter, ImageOps, IptcImagePlugin, PngImagePlugin
 
 from app.containers import has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
+from app.metadata import NO_METADATA, Credits, Metadata, cleaned, read_xmp
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -27,7 +29,8 @@ Image.MAX_IMAGE_PIXELS = None
 READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
 ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
-CREDIT_LENGTH = 500
+XMP = 0x02BC  # in TIFF
+IPTC_CREATOR, IPTC_COPYRIGHT = (2, 80), (2, 116)  # IIM data sets
 SMALL: Final = 3 * 128 * 128  # bytes of pixels whose encoding is over before another thread could have started
 
 
@@ -52,20 +55,17 @@ class ImageLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Credits:
-    """The two fields of an upload's metadata that are kept."""
-
-    copyright: str | None = None
-    creator: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """An upright sRGB picture within our limits. Only `decode` makes one, and `decoders` passes it on."""
 
     rgb: Pixels  # (H, W, 3)
     alpha: Pixels | None  # (H, W); None when all is opaque
-    credits: Credits
+    metadata: Metadata = NO_METADATA
+
+    @property
+    def credits(self) -> Credits:
+        """Whose it is."""
+        return self.metadata.credits
 
     @property
     def width(self) -> int:
@@ -106,13 +106,13 @@ def _decode(data: bytes, limits: ImageLimits) -> Picture:
         if has_trailing_data(data):
             raise BadImage("The bytes go on after the end of the image.")
         image.load()
-        kept = _credits(image)
+        metadata = _metadata(image)
         profile = image.info.get("icc_profile")
         upright = ImageOps.exif_transpose(image)
         rgb, alpha = _to_srgb(upright, profile)
     if alpha is not None and alpha.min() == 255:
         alpha = None
-    return Picture(rgb, alpha, kept)
+    return Picture(rgb, alpha, metadata)
 
 
 def format_of(data: bytes) -> str:
@@ -129,22 +129,21 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
 
 
-def _credits(image: Image.Image) -> Credits:
+def _metadata(image: Image.Image) -> Metadata:
+    """EXIF's word before that of PNG's own fields, IPTC's and XMP's."""
     exif = image.getexif()
     text = image.info if image.format == "PNG" else {}
-    return Credits(
-        copyright=cleaned(exif.get(COPYRIGHT) or text.get("Copyright")),
-        creator=cleaned(exif.get(ARTIST) or text.get("Author")),
-    )
+    iptc = IptcImagePlugin.getiptcinfo(image) or {} if isinstance(image, ImageFile.ImageFile) else {}
+    told = read_xmp(image.info.get("xmp") or text.get("XML:com.adobe.xmp") or exif.get(XMP))
+    rights = (exif.get(COPYRIGHT), text.get("Copyright"), iptc.get(IPTC_COPYRIGHT), told.credits.copyright)
+    makers = (exif.get(ARTIST), text.get("Author"), iptc.get(IPTC_CREATOR), told.credits.creator)
+    return Metadata(Credits(_first(rights), _first(makers)), told.origin)
 
 
-def cleaned(value: object) -> str | None:
-    """A field of foreign metadata as one line of moderate length; None when there is nothing in it."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
-        return None
-    return "".join(c for c in value if c.isprintable())[:CREDIT_LENGTH].strip() or None
+def _first(values: Iterable[object]) -> str | None:
+    """The first that says something; a field with several values counts as its first one."""
+    singles = (value[0] if isinstance(value, list) and value else value for value in values)
+    return next((text for text in map(cleaned, singles) if text), None)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Pixels, Pixels | None]:
@@ -243,6 +242,11 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
         small = image.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS)
         return np.array(small.convert("RGBA"))
     return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def shrunk(pixels: Pixels, width: int, height: int) -> Pixels:
+    """(H, W, 3) uint8 at another size, bilinear, as networks that look at whole pictures have learned to see them."""
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resample(plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Floats:

@@ -19,8 +19,8 @@ from limits import RateLimitItem, parse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.types import Scope
 
-from app.admission import header
 from app.errors import Forbidden, Unauthorized
+from app.scopes import header
 
 ROUTES: Final = ("generate", "enhance", "restyle", "compose", "inspect")
 DIGEST: Final = r"^sha256:[0-9a-f]{64}$"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,9 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.admission import Admission, Ticket, header
+from app.admission import Admission, Ticket
 from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
 from app.keys import Key
+from app.scopes import header, request_id
 from app.service import Service
 
 log = logging.getLogger("vitrine")
@@ -34,15 +33,6 @@ SHOWN: Final = (
 TAKEN: Final = (
     "Accept", "Authorization", "Content-Type", "If-None-Match", "Request-Timeout", "X-API-Key", "X-Request-ID",
 )  # fmt: skip
-SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-def request_id(scope: Scope) -> str:
-    """The caller's own id if it is sane, else one of ours; the same for the whole request."""
-    if "vitrine.id" not in scope:
-        given = header(scope, b"x-request-id")
-        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-    return str(scope["vitrine.id"])
 
 
 def problem(scope: Scope, service: Service, error: AppError) -> Response:

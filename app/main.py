@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 
 from app import __version__, pages
 from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
-from app.limits import Gate, problem, request_id
-from app.routes import compose, enhance, generate, restyle, router, service_of
+from app.limits import Gate, problem
+from app.routes import compose, enhance, generate, inspect, restyle, router, service_of
+from app.scopes import request_id
 from app.service import Service
 from app.studio import studio
 
@@ -47,7 +48,8 @@ def create_app(service: Service) -> Gate:
     app.include_router(router)
     app.include_router(pages.router)
     app.include_router(studio())
-    return Gate(app, {"/generate": generate, "/enhance": enhance, "/compose": compose, "/restyle": restyle}, service)
+    computing = {"/generate": generate, "/enhance": enhance, "/compose": compose, "/restyle": restyle}
+    return Gate(app, {**computing, "/inspect": inspect}, service)
 
 
 def rendered(request: Request, error: AppError) -> Response:

@@ -21,6 +21,22 @@ PICTURE: Final = {
         "seed": {"type": "integer"},
     },
 }
+MARKS: Final = {
+    "type": "object",
+    "required": ["width", "height", "marks", "request_id"],
+    "properties": {
+        "width": {"type": "integer"},
+        "height": {"type": "integer"},
+        "marks": {
+            "type": "object",
+            "properties": {
+                name: {"type": "object", "required": ["found"], "properties": {"found": {"type": ["boolean", "null"]}}}
+                for name in ("xmp", "china_label", "content_credentials", "watermark")
+            },
+        },
+        "request_id": TEXT,
+    },
+}
 FINDING: Final = {
     "type": "object",
     "required": ["rule", "required", "measured", "ok"],
@@ -52,16 +68,22 @@ PROBLEM: Final = {
 }
 MEANINGS: Final = {
     400: "The bytes cannot be read",
+    401: "API keys are configured, and the request shows none that is known",
+    403: "The API key is not for this route",
     404: "Unknown model, category or preset",
     406: "Nothing that Accept allows can be made",
     408: "The body came too slowly",
     413: "The body or the image is too large",
     415: "The upload has a type that is not listed",
     422: "A field fails validation",
+    429: "The key's rate, or its number of requests at once, is used up",
     500: "The model failed on this image",
     503: "Overloaded or draining",
     504: "The deadline passed while the work was queued",
 }
+
+OF_ALL: Final = (400, 401, 403, 408, 413, 422, 429, 500, 503, 504)
+"""What every route that computes may answer."""
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -69,7 +91,7 @@ Responses = dict[int | str, dict[str, Any]]
 def problems(*statuses: int) -> Responses:
     """The problem+json answers (RFC 9457) that a route may give."""
     content = {"application/problem+json": {"schema": PROBLEM}}
-    return {status: {"description": MEANINGS[status], "content": content} for status in statuses}
+    return {status: {"description": MEANINGS[status], "content": content} for status in sorted(statuses)}
 
 
 def pictures(*statuses: int) -> Responses:
@@ -78,7 +100,13 @@ def pictures(*statuses: int) -> Responses:
     content |= {"application/json": {"schema": ANSWER}, "application/zip": {"schema": BINARY}}
     good: Responses = {200: {"description": "The picture, or the pictures", "content": content}}
     unchanged: Responses = {304: {"description": "The client has this very answer"}}
-    return good | unchanged | problems(400, 404, 406, 408, 413, *statuses, 422, 500, 503, 504)
+    return good | unchanged | problems(*OF_ALL, 404, 406, *statuses)
+
+
+def marks() -> Responses:
+    """What `/inspect` finds, and the problems of every route that computes."""
+    good: Responses = {200: {"description": "The marks", "content": {"application/json": {"schema": MARKS}}}}
+    return good | problems(*OF_ALL, 415)
 
 
 def inlined(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401  # JSON
@@ -101,7 +129,7 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def upload(options: type[BaseModel]) -> dict[str, Any]:
     """The request of a route with one upload: a form, or a raw body with the options as query parameters."""
-    fields = options.model_json_schema()["properties"]
+    fields = options.model_json_schema().get("properties", {})
     form = {"type": "object", "required": ["image"], "properties": {"image": BINARY, **fields}}
     content = {"multipart/form-data": {"schema": form}, "image/*": {"schema": BINARY}}
     parameters = [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]

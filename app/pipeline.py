@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,14 +19,16 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import Credits, ImageFormat, Picture, Pixels, encode, over, resize
-from app.provenance import NO_CREDITS, xmp_packet
+from app.images import ImageFormat, Picture, Pixels, over, resize
+from app.metadata import Credits
+from app.provenance import NO_CREDITS, Hide, Labels, Mark, Sign, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
 from app.service import Call, Service
 from app.tasks.colours import rgb_of
 from app.tasks.cutout import Whole
 from app.tasks.enhance import LevelTiles, fill_hidden, keep_mean
 from app.tasks.generate import SEEDS, drawn_label, latent, mixed
+from app.tasks.watermark import hidden
 
 T = TypeVar("T")
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
@@ -58,25 +60,49 @@ class Products:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that decides about an answer's bytes, the day (UTC, ISO 8601) that its label names, a strong entity tag."""
+    """All that decides about an answer's bytes, the day (UTC, ISO 8601) that its label names, an entity tag."""
 
     basis: str
     day: str
     etag: str
+    labels: Labels
+    hider: Loaded | None
+    """The network that hides a mark, where one is wanted."""
+    uploads: tuple[bytes, ...] = ()
 
     @classmethod
-    def of(cls, *parts: object) -> Identity:
-        """From the request's parts, this version of the service, and today."""
-        day = datetime.now(UTC).date().isoformat()
-        basis = " ".join(str(part) for part in (*parts, __version__, day))
-        return cls(basis, day, f'"{hashlib.sha256(basis.encode()).hexdigest()[:32]}"')
+    def of(cls, service: Service, call: Call, *parts: object, uploads: Sequence[bytes] = ()) -> Identity:
+        """From the request's parts, the models, the labels that are wanted, this version of the service, and today.
 
-    def mark(self, model: Loaded, source: str, index: int = 0, credits: Credits = NO_CREDITS) -> bytes:
-        """The XMP of picture `index` of the answer; `source` as in `xmp_packet`."""
+        The tag is a strong one, unless answers are signed: no two signatures are the same.
+        """
+        labels, day = service.labels, datetime.now(UTC).date().isoformat()
+        said = (*parts, call.catalogue.digests, labels.digest, __version__, day)
+        basis = " ".join(str(part) for part in said)
+        etag = f'"{hashlib.sha256(basis.encode()).hexdigest()[:32]}"'
+        hider = call.catalogue.find("watermark") if labels.watermark else None
+        return cls(basis, day, f"W/{etag}" if labels.signer else etag, labels, hider, tuple(uploads))
+
+    def mark(self, model: Loaded, source: str, index: int = 0, credits: Credits = NO_CREDITS) -> Mark:
+        """What goes into the file of picture `index` of the answer; `source` as in `xmp_packet`."""
         identifier = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.basis} {index}").urn
-        return xmp_packet(
-            source=source, day=self.day, identifier=identifier, model=model.label, digest=model.digest, kept=credits
-        )
+        xmp = xmp_packet(
+            source=source, day=self.day, identifier=identifier, model=model.label, digest=model.digest, kept=credits,
+            china_producer=self.labels.china_producer,
+        )  # fmt: skip
+        return Mark(xmp, self._hide(model), self._sign(source, f"{model.label} {identifier}"))
+
+    def _hide(self, model: Loaded) -> Hide | None:
+        hider = self.hider
+        if hider is None:
+            return None
+        return lambda pixels: hidden(pixels, model.digest, hider.model.manifest.size, hider.engine.run)
+
+    def _sign(self, source: str, title: str) -> Sign | None:
+        signer, uploads = self.labels.signer, self.uploads
+        if signer is None:
+            return None
+        return lambda data, image_format: signer.sign(data, image_format, source, uploads, title)
 
 
 async def together(parts: list[Coroutine[Any, Any, T]]) -> list[T]:
@@ -100,8 +126,8 @@ async def generate(
     work = Products(options, seeds, model.model.manifest.classes)
 
     def finished(index: int, rgba: Pixels) -> Encoded:
-        xmp = identity.mark(model, "trainedAlgorithmicMedia", index)
-        return Encoded(finish(rgba, side, options, image_format, xmp), side, side, seeds[index])
+        mark = identity.mark(model, "trainedAlgorithmicMedia", index)
+        return Encoded(finish(rgba, side, options, image_format, mark), side, side, seeds[index])
 
     if side <= native:
         files = await service.infer(
@@ -133,12 +159,12 @@ async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int
     return await service.enlarge(call, rgb, scale, 1.0, finish_large)
 
 
-def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: ImageFormat, xmp: bytes) -> bytes:
+def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: ImageFormat, mark: Mark) -> bytes:
     """Size, background and encoding of one generated picture."""
     pixels = resize(rgba, side, side)
     if options.background != "transparent":
         pixels = over(pixels, rgb_of(options.background))
-    return encode(pixels, image_format, options.quality, xmp)
+    return mark.file(pixels, image_format, options.quality)
 
 
 async def enhance(
@@ -153,9 +179,9 @@ async def enhance(
     with service.admission.holding(area * (1 + max(4, options.scale**2))):
         if options.background != "keep" and picture.alpha is None:
             picture = await cut_out(service, call, picture, ["background"])
-        xmp = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
+        mark = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
         file = await restored(
-            service, call, picture, options, partial(finish_enhanced, picture, options, image_format, xmp)
+            service, call, picture, options, partial(finish_enhanced, picture, options, image_format, mark)
         )
     return Answer([file], image_format, model.label, model.digest, call.ms), picture
 
@@ -221,7 +247,7 @@ async def estimated_level(service: Service, call: Call, rgb: Pixels) -> float:
 
 
 def finish_enhanced(
-    picture: Picture, options: EnhanceOptions, image_format: ImageFormat, xmp: bytes, rgb: Pixels
+    picture: Picture, options: EnhanceOptions, image_format: ImageFormat, mark: Mark, rgb: Pixels
 ) -> Encoded:
     """Alpha at the new size, background and encoding."""
     height, width = rgb.shape[:2]
@@ -229,4 +255,4 @@ def finish_enhanced(
         rgb = np.dstack([rgb, resize(picture.alpha, width, height)])
         if options.background not in ("keep", "transparent"):
             rgb = over(rgb, rgb_of(options.background))
-    return Encoded(encode(rgb, image_format, options.quality, xmp), width, height)
+    return Encoded(mark.file(rgb, image_format, options.quality), width, height)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,16 @@ def versions(home: Path) -> list[str]:
         raise RepositoryError(f"{home} cannot be read ({error.strerror})") from error
     # isdigit alone would take "²", which is no int.
     return sorted((name for name in names if name.isascii() and name.isdigit()), key=lambda name: (int(name), name))
+
+
+def manifests(root: Path) -> list[Manifest]:
+    """The manifests of all versions of all models; those that are not valid are left out."""
+    found = []
+    for home in homes(root):
+        for version in versions(home):
+            with suppress(RepositoryError):
+                found.append(read_manifest(home / version))
+    return found
 
 
 def home_of(root: Path, name: str) -> Path:

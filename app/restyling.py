@@ -12,9 +12,10 @@ from app.answers import Answer, Encoded
 from app.catalogue import Catalogue, Loaded
 from app.composing import LARGEST, PLAIN_QUALITY, Compliance, enlarged, fitted, merged, opaque, placed, scene_of
 from app.errors import InvalidOptions, UnknownCategory, UnknownStyle
-from app.images import Floats, ImageFormat, Picture, Pixels, encode, resize
+from app.images import Floats, ImageFormat, Picture, Pixels, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
 from app.presets import Preset
+from app.provenance import Mark
 from app.schemas import STYLES, ComposeOptions, RestyleOptions
 from app.service import Call, Service
 from app.tasks.colours import rgb_of
@@ -82,8 +83,8 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
     return Answer([file], asked.image_format, model.label, model.digest, call.ms, compliance), picture
 
 
-def mark(asked: Asked, model: Loaded, picture: Picture) -> bytes:
-    """The XMP of the answer."""
+def mark_of(asked: Asked, model: Loaded, picture: Picture) -> Mark:
+    """What goes into the answer's file."""
     invented = asked.options.style == "from-sketch"
     source = "trainedAlgorithmicMedia" if invented else "compositeWithTrainedAlgorithmicMedia"
     return asked.identity.mark(model, source, credits=picture.credits)
@@ -111,14 +112,14 @@ async def studio(
     work = await service.timed("decode", call, Relight, picture.rgb, cut.alpha, model.model.manifest.size)
     await service.infer(call, model, work, lambda: None)
     rgba = await service.timed("infer", call, in_studio, cut.rgb, cut.alpha, work.light, asked.options.strength)
-    xmp = mark(asked, model, picture)
+    mark = mark_of(asked, model, picture)
     if asked.preset is None:
-        return await service.timed("encode", call, on_white, rgba, asked, xmp), None
+        return await service.timed("encode", call, on_white, rgba, asked, mark), None
     scene = scene_of(ComposeOptions(shadow=asked.options.shadow, harmonize=0), None, asked.preset)
     product = await service.timed("decode", call, trimmed, rgba)
     canvas = await placed(service, call, [product], scene, partial(enlarged, service, call))
     quality, image_format = asked.options.quality, asked.image_format
-    return await service.timed("encode", call, fitted, canvas, image_format, quality, xmp, asked.preset)
+    return await service.timed("encode", call, fitted, canvas, image_format, quality, mark, asked.preset)
 
 
 def in_studio(rgb: Pixels, alpha: Pixels, light: Floats, strength: float) -> Pixels:
@@ -126,18 +127,18 @@ def in_studio(rgb: Pixels, alpha: Pixels, light: Floats, strength: float) -> Pix
     return np.dstack([relit(rgb, alpha, light, strength), alpha])
 
 
-def on_white(rgba: Pixels, asked: Asked, xmp: bytes) -> Encoded:
+def on_white(rgba: Pixels, asked: Asked, mark: Mark) -> Encoded:
     """A product (H, W, 4) on white where it was, with the shadow that was asked for."""
     height, width = rgba.shape[:2]
     white = np.full((height, width, 3), 255, np.uint8)
     shadow, opacity = asked.options.shadow or "none", ComposeOptions().shadow_opacity
     pixels = merged(white, [rgba], [Box(0, 0, width, height)], shadow, opacity, lying=False).pixels
-    return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), width, height)
+    return Encoded(mark.file(pixels, asked.image_format, asked.quality), width, height)
 
 
 async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
     """A photo recoloured, or as a line drawing. A drawing of a photo without a product shows all of it."""
-    options, xmp = asked.options, mark(asked, model, picture)
+    options, mark = asked.options, mark_of(asked, model, picture)
     try:
         cut = await with_alpha(service, call, picture)
     except InvalidOptions:
@@ -154,7 +155,7 @@ async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture,
             pixels = recoloured(picture.rgb, alpha, rgb_of(str(options.color)), options.strength)
             if picture.alpha is not None:
                 pixels = np.dstack([pixels, picture.alpha])
-        return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), picture.width, picture.height)
+        return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
 
     return await service.timed("encode", call, finished)
 
@@ -179,7 +180,7 @@ async def from_sketch(service: Service, call: Call, model: Loaded, picture: Pict
         error: dict[str, Any] = {"loc": ["body", "image"], "msg": "nothing is drawn there", "type": "no_drawing"}
         raise InvalidOptions([error])
     await service.infer(call, model, work, lambda: None)
-    xmp = mark(asked, model, picture)
+    mark = mark_of(asked, model, picture)
     side = min(PRODUCT_SIDE, max(1, LARGEST * work.box.width // max(picture.width, picture.height)))
     scale = side / work.box.width
 
@@ -188,7 +189,7 @@ async def from_sketch(service: Service, call: Call, model: Loaded, picture: Pict
         width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         pixels = np.full((height, width, 3), 255, np.uint8)
         lay_partly(pixels, rgba, round(work.box.left * scale), round(work.box.top * scale))
-        return Encoded(encode(pixels, asked.image_format, asked.quality, xmp), width, height, asked.seed)
+        return Encoded(mark.file(pixels, asked.image_format, asked.quality), width, height, asked.seed)
 
     return await enlarged_product(service, call, work.product, side, finished)
 

@@ -9,17 +9,17 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
-from app import composing, metrics, openapi, pipeline, restyling
+from app import composing, inspecting, metrics, openapi, pipeline, restyling
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.catalogue import Loaded
 from app.errors import ClientGone, Draining, UnknownModel
 from app.images import ImageFormat
-from app.limits import request_id
 from app.pipeline import Identity
 from app.presets import Preset
-from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, RestyleOptions
+from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, InspectOptions, RestyleOptions
+from app.scopes import request_id
 from app.service import Call, Service
 from app.tasks.backdrops import backdrops as shipped_backdrops
 from app.tasks.generate import SEEDS
@@ -108,7 +108,7 @@ async def generate(request: Request) -> Response:
     model = call.catalogue.find("generate", options.model)
     check_background(options.background, image_format)
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
-    identity = Identity.of(options.model_dump_json(), seed, image_format, call.catalogue.digests)
+    identity = Identity.of(service, call, options.model_dump_json(), seed, image_format)
     headers = head(request, model, identity) | {"X-Seed": str(seed)}
     if envelope is Envelope.BYTES and not_modified(request, identity.etag):
         return Response(status_code=304, headers=headers)
@@ -193,6 +193,17 @@ async def restyle(request: Request) -> Response:
     return answered(request, answer, envelope, headers)
 
 
+@router.post("/inspect", responses=openapi.marks(), openapi_extra=openapi.upload(InspectOptions))
+async def inspect(request: Request) -> Response:
+    """Which marks a picture carries (XMP, China's label, content credentials, a hidden one), and their worth."""
+    call, service = call_of(request), service_of(request)
+    upload = await read_upload(request, InspectOptions)
+    marks, picture = await unless_gone(request, inspecting.inspect(service, call, upload.image))
+    name = request_id(request.scope)
+    body = {"width": picture.width, "height": picture.height, "marks": marks, "request_id": name}
+    return JSONResponse(body, headers={"X-Request-ID": name})
+
+
 def negotiate_for(request: Request, wanted: str | None, preset: Preset | None) -> tuple[Envelope, ImageFormat]:
     """The envelope and format of one picture, which a preset may restrict.
 
@@ -211,7 +222,9 @@ def identity_of(service: Service, call: Call, upload: Upload, image_format: Imag
     """What decides about the answer to a request with uploads, and `more` that does."""
     content = [name + hashlib.sha256(data).hexdigest() for name, found in upload.files.items() for data in found]
     rules = service.presets.digest(upload.options.preset)
-    return Identity.of(*content, upload.options.model_dump_json(), *more, rules, image_format, call.catalogue.digests)
+    uploads = [data for found in upload.files.values() for data in found]
+    options = upload.options.model_dump_json()
+    return Identity.of(service, call, *content, options, *more, rules, image_format, uploads=uploads)
 
 
 def described(loaded: Loaded) -> dict[str, Any]:

@@ -75,6 +75,12 @@ class ComposeOptions(BaseModel):
     quality: int | None = Field(None, ge=1, le=100)
 
 
+class InspectOptions(BaseModel):
+    """`POST /inspect` has no options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class RestyleOptions(BaseModel):
     """The options of `POST /restyle`; those of one style only are refused with the others."""
 

@@ -22,8 +22,9 @@ from app.images import ImageLimits, Picture, Pixels, warm_up
 from app.keys import KeyFileError, Keys, read_keys
 from app.metrics import Metrics
 from app.presets import Presets
+from app.provenance import Labels
 from app.rates import Rates
-from app.repository import RepositoryError
+from app.repository import RepositoryError, manifests
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
 from app.tasks.enhance import Tiles, tile_shape
@@ -55,10 +56,12 @@ class Service:
         Raises:
             PresetError: a preset is wrong.
             KeyFileError: the file of keys is.
+            CredentialsError: answers cannot be signed.
         """
         self.settings, self.metrics = settings, metrics
         self.presets = Presets(settings.presets_dir)
         self.keys: Keys | None = None if settings.keys_file is None else read_keys(settings.keys_file)
+        self.labels = Labels(settings)
         self.rates = Rates(settings.redis_url)
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
@@ -78,6 +81,7 @@ class Service:
         self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)
         self._quick: tuple[Call | None, float] = None, 0.0
         self.catalogue = Catalogue({})
+        self._known: dict[str, str] = {}
         metrics.watch(self._watch)
 
     def start(self) -> None:
@@ -88,7 +92,9 @@ class Service:
         """
         warm_up()
         self._decoders.start()
-        self._show(self._loader.first())
+        self._show(first := self._loader.first())
+        if self.labels.watermark and first.first("watermark") is None:
+            raise RepositoryError("VITRINE_WATERMARK needs a model for the task 'watermark' in the repository")
 
     def reload(self) -> None:
         """Take over what has changed in the repository and among the keys; what is wrong is refused."""
@@ -115,7 +121,15 @@ class Service:
             except KeyFileError as error:
                 log.error("refused: %s", error)
 
+    @property
+    def known_models(self) -> list[tuple[str, str]]:
+        """name@version and digest of every model that is, or was, in the repository since the start."""
+        return list(self._known.items())
+
     def _show(self, new: Catalogue) -> None:
+        self._known |= {
+            f"{one.name}@{one.version}": f"sha256:{one.sha256}" for one in manifests(self.settings.models_dir)
+        }
         for catalogue, value in ((self.catalogue, 0), (new, 1)):
             for one in catalogue:
                 manifest = one.model.manifest

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 TUNED: Final = "vitrine.env"
@@ -37,6 +37,22 @@ class Settings(BaseSettings):
     """Where the limits of keys are counted when several processes or machines share them, redis://HOST:PORT/0."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the service from a browser, as JSON: ["https://shop.example"]; none by default."""
+    watermark: bool = False
+    """Whether pictures get a mark that is not seen, with the first bits of their model's digest."""
+    china_label: bool = False
+    """Whether files get the implicit label of GB 45438-2025, with `producer` in it."""
+    producer: str | None = Field(None, min_length=1, max_length=200)
+    """Who is responsible for the pictures, for that label."""
+    c2pa_certificate: Path | None = None
+    """PEM chain, the signer's own certificate first: answers get signed content credentials. Needs the extra c2pa."""
+    c2pa_key: Path | None = None
+    """Its private key, PEM."""
+    c2pa_callback: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    """Instead of a key: "module:function", which is given bytes and gives their raw signature, as of a key store."""
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    """How it signs."""
+    c2pa_anchors: Path | None = None
+    """PEM certificates of authorities that `/inspect` trusts."""
     workers: int = Field(1, ge=1, le=64)
     """Processes that serve. Each loads every model; one is enough unless Python itself is what is slow."""
     threads: int = Field(default_factory=cores, ge=1, le=256)
@@ -86,6 +102,14 @@ class Settings(BaseSettings):
     """Whether every request is logged; /metrics counts them in any case."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Settings:
+        if self.china_label and self.producer is None:
+            raise ValueError("VITRINE_CHINA_LABEL needs VITRINE_PRODUCER")
+        if self.c2pa_certificate and (self.c2pa_key is None) == (self.c2pa_callback is None):
+            raise ValueError("VITRINE_C2PA_CERTIFICATE needs either VITRINE_C2PA_KEY or VITRINE_C2PA_CALLBACK")
+        return self
 
 
 def unknown_settings() -> list[str]:

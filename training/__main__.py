@@ -31,7 +31,7 @@ from training.matting import MattingRecipe, MattingTrainer
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
-from training.restoration import RestorationTrainer
+from training.restoration import RestorationRecipe, RestorationTrainer
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
@@ -162,13 +162,17 @@ def prepare(
         if weights:
             trainer.averaged.begin(weights)
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
-    if isinstance(recipe, RelightRecipe):
-        views, material = read_pairs(folders, "train"), read_material(folders, "train")
-        task = Relighting(recipe, views, material)
-        return recipe, TranslationTrainer(recipe, task, device, recipe.seed), {"views": len(views)}
-    if isinstance(recipe, HarmonizeRecipe):
-        views = read_pairs(folders, "train")
-        return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
+    if isinstance(recipe, RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
+        return prepare_of_several(recipe, folders, device)
+    if len(folders) > 1:
+        raise DataError(f"{recipe.name} learns from one folder")
+    return prepare_of_one(recipe, folders[0], device)
+
+
+def prepare_of_several(
+    recipe: RelightRecipe | HarmonizeRecipe | WatermarkRecipe, folders: list[Path], device: str
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what learns from several folders."""
     if isinstance(recipe, WatermarkRecipe):
         if len(folders) != 2:
             raise DataError("watermark learns from two folders: photos, and products made by curate")
@@ -176,9 +180,17 @@ def prepare(
         products = read_products(folders[1], "train", 128)
         counts = {"photos": len(photos.photos), "products": len(products.labels)}
         return recipe, WatermarkTrainer(recipe, photos, products, device), counts
-    if len(folders) > 1:
-        raise DataError(f"{recipe.name} learns from one folder")
-    folder = folders[0]
+    views = read_pairs(folders, "train")
+    if isinstance(recipe, RelightRecipe):
+        task = Relighting(recipe, views, read_material(folders, "train"))
+        return recipe, TranslationTrainer(recipe, task, device, recipe.seed), {"views": len(views)}
+    return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
+
+
+def prepare_of_one(
+    recipe: SketchRecipe | GanRecipe | DcganRecipe | RestorationRecipe, folder: Path, device: str
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe):
         products = read_products(folder, "train", 128)
         recipe = replace(recipe, network=replace(recipe.network, classes=len(products.classes)))
@@ -192,8 +204,8 @@ def prepare(
     if isinstance(recipe, DcganRecipe):
         grey = read_fashion_mnist(folder)
         return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
-    patches = Photos(read_photos(folder, "train", least=recipe.patch))
-    return recipe, RestorationTrainer(recipe, patches, device), {"pictures": len(patches.photos)}
+    photos = Photos(read_photos(folder, "train", least=recipe.patch))
+    return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
 
 
 def note_data(out: Path, facts: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.answers import not_modified
 from app.errors import NotFound
-from app.limits import request_id
+from app.scopes import request_id
 
 PAGE: Final = "index.html"
 MEDIA_TYPES: Final = {

@@ -1,8 +1,8 @@
 """A mark that is not seen: one network hides bits in a picture, the other reads them, trained together.
 
 As in HiDDeN (Zhu et al. 2018) and StegaStamp (Tancik et al. 2020), with two differences: what is added is a change of
-limited power by construction, so that no weight has to be found between being read and not being seen; and it is made at
-one small size and added at any, so that the mark is as large as the picture and resizing leaves it alone.
+limited power by construction, so that no weight has to be found between being read and not being seen; and it is made
+at one small size and added at any, so that the mark is as large as the picture and resizing leaves it alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,27 @@
+"""What the head of a request says."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final, cast
+
+from starlette.types import Scope
+
+SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first field of this name, which is in lower case; empty when there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return cast(bytes, value)
+    return b""
+
+
+def request_id(scope: Scope) -> str:
+    """The caller's own id if it is sane, else one of ours; the same for the whole request."""
+    if "vitrine.id" not in scope:
+        given = header(scope, b"x-request-id")
+        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    return str(scope["vitrine.id"])
