@@ -28,8 +28,8 @@ from app.presets import Finding, Preset
 from app.service import Call, Service
 from app.settings import Settings
 
-DOUBT: Final = 3 / 256
-"""How far a cut-out's edge may be from the product's, of the longer side: three pixels of what the network sees."""
+DOUBT: Final = 5 / 256
+"""How far a cut-out's edge may be from the product's, of the longer side: five pixels of what the network sees."""
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
