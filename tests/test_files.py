@@ -79,7 +79,7 @@ def photos(tmp_path):
 
 def product(path):
     """An orange ball, which can be cut out."""
-    Image.fromarray(ball(200, 180)[0]).save(path)
+    Image.fromarray(ball(700, 650)[0]).save(path)
     return path
 
 
@@ -156,7 +156,7 @@ def test_a_backdrop_may_be_a_file_and_a_preset_can_be_checked(tmp_path, vitrine)
     assert checked["ball.jpg"]["compliance"] == "pass"
     assert all(finding["ok"] for finding in checked["ball.jpg"]["findings"])
     assert checked["ball.png"]["compliance"] == "fail"
-    assert "longest side is 200 px" in checked["ball.png"]["reason"]
+    assert "longest side is 700 px" in checked["ball.png"]["reason"]
     assert (summary["checked"], summary["breaking"]) == (2, 1)
 
 

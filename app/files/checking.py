@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import math
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.admission import Ticket
 from app.batching import NOBODY
@@ -24,12 +24,15 @@ from app.files.telling import Teller
 from app.files.working import Room, opened, started, worked
 from app.images import Pixels, format_of
 from app.pipeline import cut_out
-from app.presets import Finding, Preset
+from app.presets import NEARLY_WHITE, Finding, Preset
 from app.service import Call, Service
 from app.settings import Settings
+from app.tasks.cutout import parts
 
-DOUBT: Final = 5 / 256
-"""How far a cut-out's edge may be from the product's, of the longer side: five pixels of what the network sees."""
+DOUBT: Final = 2 / 256
+"""How far the edge that is found may be from the product's, of the longer side: two pixels of what the network sees."""
+SMALL: Final = 256
+"""The longer side at which it is looked for what hangs together."""
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -90,28 +93,57 @@ async def findings_of(path: Path, preset: Preset, service: Service) -> list[Find
     call = Call(service.catalogue, Ticket(NOBODY, math.inf))
     picture = await service.decode(call, data)
     with service.admission.holding(8 * picture.width * picture.height):
-        cut = picture.alpha is None
-        if cut:
+        alpha = picture.alpha
+        if alpha is None:
             try:
-                picture = await cut_out(service, call, picture, ["image"])
+                found = await cut_out(service, call, picture, ["image"])
             except InvalidOptions as error:
                 if is_of_the_command(error):
                     raise
                 return [Finding("product", "one", "none was found", False)]
-        assert picture.alpha is not None  # noqa: S101  # which `cut_out` is for
-        if cut:
-            picture = replace(picture, alpha=await service.timed("decode", call, with_doubt, picture.alpha))
-        return await service.timed("decode", call, preset.findings, data, format_of(data), picture.alpha)
+            alpha = await service.timed("decode", call, with_doubt, picture.rgb, found.alpha)
+        return await service.timed("decode", call, preset.findings, data, format_of(data), alpha)
 
 
-def with_doubt(alpha: Pixels) -> Pixels:
-    """A cut-out's alpha (H, W) uint8, slightly over 0 also where the product's true edge may lie: that is no ground."""
-    reach = math.ceil(DOUBT * max(alpha.shape))
-    near = alpha > 0
+def with_doubt(rgb: Pixels, alpha: Pixels) -> Pixels:
+    """A cut-out's alpha (H, W) uint8 with what hangs together with the product, and over 0 near its edge: no ground."""
+    whole = np.where(belonging(rgb, alpha), 255, alpha)
+    return np.where(grown(whole > 0, math.ceil(DOUBT * max(alpha.shape))), np.maximum(whole, 1), whole).astype(np.uint8)
+
+
+def belonging(rgb: Pixels, alpha: Pixels) -> NDArray[np.bool_]:
+    """(H, W): what is not white and touches the cut-out, which may have missed it; nothing if it leads to the edge.
+
+    Then it is the ground itself that is not white.
+    """
+    dark, (height, width) = rgb.min(2) < NEARLY_WHITE, alpha.shape
+    step = math.ceil(max(alpha.shape) / SMALL)
+    seen, coloured = coarse(alpha > 0, step), coarse(dark, step)
+    labels = parts(seen | coloured)
+    mine = np.isin(labels, labels[seen])
+    if at_edge(mine) and not at_edge(seen):
+        return np.zeros_like(dark)
+    return np.asarray(dark & mine.repeat(step, 0).repeat(step, 1)[:height, :width])
+
+
+def coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """(H, W) -> a value for every square of side `step`: whether any in it is true."""
+    down, across = (-side % step for side in mask.shape)
+    padded = np.pad(mask, ((0, down), (0, across)))
+    rows, columns = (side // step for side in padded.shape)
+    found: NDArray[np.bool_] = padded.reshape(rows, step, columns, step).any((1, 3))
+    return found
+
+
+def at_edge(mask: NDArray[np.bool_]) -> bool:
+    return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
+
+
+def grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """(H, W): whether any is true in the square that reaches so far to all sides."""
     for axis in (0, 1):
         padding = [(reach + 1, reach) if one == axis else (0, 0) for one in (0, 1)]
-        total = np.cumsum(np.pad(near, padding), axis, dtype=np.int32)
-        length = alpha.shape[axis]
+        total, length = np.cumsum(np.pad(mask, padding), axis, dtype=np.int32), mask.shape[axis]
         upper = np.take(total, range(2 * reach + 1, 2 * reach + 1 + length), axis)
-        near = upper > np.take(total, range(length), axis)
-    return np.where(near, np.maximum(alpha, 1), alpha)
+        mask = np.asarray(upper > np.take(total, range(length), axis))
+    return mask

@@ -89,8 +89,9 @@ class Teller:
         rate = made / seconds if seconds else 0.0
         self._bar.close()
         if self._json:
-            told: dict[str, Any] = {self._verb: made, "skipped": skipped, "failed": failed, "breaking": self.counts["breaking"]}
-            told |= {"total": self._total, "seconds": round(seconds, 3), "images_per_second": round(rate, 3)}
+            told: dict[str, Any] = {self._verb: made, "skipped": skipped, "failed": failed}
+            told |= {"breaking": self.counts["breaking"], "total": self._total}
+            told |= {"seconds": round(seconds, 3), "images_per_second": round(rate, 3)}
             print(json.dumps({"summary": told | facts}), flush=True)  # noqa: T201  # a command
         text = f"{made} {self._verb}, {skipped} skipped, {failed} failed"
         if self.counts["breaking"]:
