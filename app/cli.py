@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import credentials, keys, model_commands, tune
+from app import credentials, keys, logs, model_commands, tune
 from app.credentials import CredentialsError
 from app.files import parsers as files
 from app.keys import KeyFileError, read_keys
@@ -41,7 +41,7 @@ def main() -> None:
     except ValidationError as error:
         found = [[*(f"VITRINE_{name}".upper() for name in e["loc"][:1]), e["msg"]] for e in error.errors()]
         parser.exit(2, f"vitrine: {', '.join(': '.join(parts) for parts in found)}\n")
-    logging.basicConfig(level=settings.log_level.upper())
+    logs.configure(settings.log_level, settings.log_format)
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
     if arguments.command == "models":

@@ -12,6 +12,7 @@ HOMES = {
     "PIL": "app/images.py",
     "onnxruntime": "app/sessions.py",
     "prometheus_client": "app/metrics.py",
+    "structlog": "app/logs.py",
     "pydantic_settings": "app/settings.py",
     "torch": "training",
     "training": "training",

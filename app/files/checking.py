@@ -131,8 +131,7 @@ def coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
     down, across = (-side % step for side in mask.shape)
     padded = np.pad(mask, ((0, down), (0, across)))
     rows, columns = (side // step for side in padded.shape)
-    found: NDArray[np.bool_] = padded.reshape(rows, step, columns, step).any((1, 3))
-    return found
+    return np.asarray(padded.reshape(rows, step, columns, step).max((1, 3)), np.bool_)
 
 
 def at_edge(mask: NDArray[np.bool_]) -> bool:
@@ -145,5 +144,5 @@ def grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
         padding = [(reach + 1, reach) if one == axis else (0, 0) for one in (0, 1)]
         total, length = np.cumsum(np.pad(mask, padding), axis, dtype=np.int32), mask.shape[axis]
         upper = np.take(total, range(2 * reach + 1, 2 * reach + 1 + length), axis)
-        mask = np.asarray(upper > np.take(total, range(length), axis))
+        mask = np.asarray(upper - np.take(total, range(length), axis), np.bool_)
     return mask
