@@ -42,6 +42,11 @@ def test_the_training_imports_neither_the_service_nor_the_measurements(path):
     assert {"app", "bench"}.isdisjoint(imported(path))
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "vitrine_client").glob("*.py")), ids=lambda path: path.name)
+def test_the_client_needs_httpx_and_nothing_else(path):
+    assert set(imported(path)) <= {"httpx", "vitrine_client", "__future__"} | set(sys.stdlib_module_names)
+
+
 def test_the_command_line_leaves_the_metrics_alone_until_their_folder_is_known():
     """Prometheus's client asks for it once, when it is imported: later, several processes would not add up."""
     told = "import sys, app.cli; sys.exit('prometheus_client' in sys.modules)"
