@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help serve training test bench editing soak clean
+.PHONY: help serve training test fuzz bench editing soak clean
 help:  ## what can be made
 	@echo "make serve     install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
 	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
 	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
+	@echo "make fuzz      20 minutes of damaged uploads and requests, then schemathesis (docs/hostile-inputs.md)"
 	@echo "make bench     compare with the raw limit and other servers, 25 minutes on an idle machine; needs wrk (Debian's)"
 	@echo "make soak      20 minutes of mixed and hostile traffic; both install into $(BENCH), write bench/results"
 	@echo "make editing   how long one caller waits for each edit of a photo, two minutes"
@@ -48,6 +49,16 @@ test: $(VENV)/test-installed  ## lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+$(VENV)/fuzz-installed: $(VENV)/test-installed
+	@echo "installing atheris"
+	$(PIP) -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/fuzz-installed  ## what does harm?
+	$(BIN)/python -m fuzz.decode --seconds 600 --seed-from-tests --corpus runs/fuzz/decode --also fuzz/corpus/decode
+	$(BIN)/python -m fuzz.requests --seconds 600 --seed-from-tests --corpus runs/fuzz/requests --also fuzz/corpus/requests
+	$(BIN)/python -m fuzz.contract
 
 # The peers want other versions of some packages than we do, so they get their own constraints.
 $(BENCH)/installed: pyproject.toml bench/constraints.txt

@@ -17,6 +17,7 @@ from app.errors import UnknownModel
 from app.metrics import Metrics
 from app.repository import Model, RepositoryError, active_version, homes, read_model
 from app.sessions import Engine
+from app.signatures import verify_signature
 
 log = logging.getLogger("vitrine.models")
 OpenEngine = Callable[[bytes], Engine]
@@ -108,6 +109,8 @@ class Loader:
     metrics: Metrics
     max_batch: int
     batch_s: float
+    key: Path | None = None
+    """Whose signature every model must have."""
 
     def load(self, model: Model) -> Loaded:
         """Open a model's graph and prove that it does its task, which also warms it up.
@@ -151,6 +154,8 @@ class Loader:
             kept = old.named(home.name)
             try:
                 model = read_model(home / active_version(home))
+                if self.key is not None:
+                    verify_signature(home / active_version(home), self.key)
                 same = kept is not None and kept.digest == model.digest and kept.label == model.label
                 new[home.name] = kept if kept and same else self.load(model)
             except RepositoryError as error:

@@ -17,6 +17,8 @@ from app.credentials import CredentialsError
 from app.files import parsers as files
 from app.keys import KeyFileError, read_keys
 from app.presets import PresetError, Presets
+from app.provenance import Labels
+from app.rates import Rates
 from app.repository import RepositoryError, read_models
 from app.settings import Settings, share_metrics, unknown_settings
 from app.supervisor import Supervisor, bound
@@ -45,7 +47,7 @@ def main() -> None:
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
     if arguments.command == "models":
-        sys.exit(model_commands.run(arguments, settings.models_dir))
+        sys.exit(model_commands.run(arguments, settings.models_dir, settings.models_key))
     if arguments.command == "keys":
         sys.exit(keys.run(arguments))
     try:
@@ -73,12 +75,15 @@ def serve(settings: Settings) -> int:
         RepositoryError: a model is wrong.
         PresetError: a preset is.
         KeyFileError: the file of keys is.
+        CredentialsError: answers cannot be signed.
         OSError: the address cannot be had.
     """
     read_models(settings.models_dir)
     Presets(settings.presets_dir)
     if settings.keys_file is not None:
         read_keys(settings.keys_file)
+    Labels(settings)
+    Rates(settings.redis_url)
     listener = bound(settings.host, settings.port)
     # Only one process needs no files to add up its metrics, and counts quicker without.
     folder = Path(tempfile.mkdtemp(prefix="vitrine-metrics-")) if settings.workers > 1 else None

@@ -58,15 +58,14 @@ class Signer:
         self._lock = threading.Lock()
 
     def _signer(self, chain: str, algorithm: str, key: Path | None, callback: str | None) -> Any:  # noqa: ANN401
-        chosen = self._c2pa.C2paSigningAlg[algorithm.upper()]
         if callback is not None:
             module, _, name = callback.partition(":")
             function: Callable[[bytes], bytes] = getattr(importlib.import_module(module), name)
-            return self._c2pa.Signer.from_callback(function, chosen, chain)
-        if key is None:
+        elif key is not None:
+            function = signature_with(key.read_bytes(), algorithm)
+        else:
             raise CredentialsError("a certificate needs a private key, or a callback that signs")
-        info = self._c2pa.C2paSignerInfo(algorithm.encode(), chain.encode(), key.read_bytes(), b"")
-        return self._c2pa.Signer.from_info(info)
+        return self._c2pa.Signer.from_callback(function, self._c2pa.C2paSigningAlg[algorithm.upper()], chain)
 
     def sign(self, data: bytes, image_format: ImageFormat, source: str, uploads: Sequence[bytes], title: str) -> bytes:
         """A file with a manifest in it, verified; uploads are its ingredients, with the manifests that they had.
@@ -109,6 +108,37 @@ class Signer:
             log.info("an upload cannot be an ingredient: %s", type(error).__name__)
             return False
         return True
+
+
+def signature_with(pem: bytes, algorithm: str) -> Callable[[bytes], bytes]:
+    """What signs with a private key as COSE wants it (RFC 9053): ECDSA's two numbers side by side, PSS, or Ed25519.
+
+    Raises:
+        CredentialsError: it is no private key for the algorithm.
+    """
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as error:
+        raise CredentialsError(f"the private key cannot be read ({type(error).__name__})") from None
+    digest = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}.get(algorithm[2:])
+    if isinstance(key, ec.EllipticCurvePrivateKey) and algorithm.startswith("es") and digest:
+        elliptic, width = key, (key.key_size + 7) // 8
+
+        def ecdsa(data: bytes) -> bytes:
+            numbers = decode_dss_signature(elliptic.sign(data, ec.ECDSA(digest)))
+            return b"".join(number.to_bytes(width) for number in numbers)
+
+        return ecdsa
+    if isinstance(key, rsa.RSAPrivateKey) and algorithm.startswith("ps") and digest:
+        pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+        return lambda data: key.sign(data, pss, digest)
+    if isinstance(key, ed25519.Ed25519PrivateKey) and algorithm == "ed25519":
+        return key.sign
+    raise CredentialsError(f"the private key is not one for {algorithm}")
 
 
 def library() -> Any:  # noqa: ANN401  # a module that may be missing

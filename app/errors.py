@@ -132,6 +132,12 @@ class TooManyAtOnce(AppError):
     status, code, title = 429, "too-many-at-once", "Too many requests at once"
 
 
+class HeadTooLarge(AppError):
+    """The head of a request, or what comes between the parts of its body, has no end."""
+
+    status, code, title = 431, "head-too-large", "The head of the request is too large"
+
+
 class ClientGone(AppError):
     """The client left before its answer was ready; nobody sees this but the metrics."""
 

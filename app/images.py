@@ -9,15 +9,17 @@ import io
 import os
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageFilter, ImageOps, IptcImagePlugin, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, ImageFilter, ImageOps, IptcImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from app.containers import has_trailing_data
+from app.av1 import largest
+from app.containers import MOST_EXIF, has_trailing_data
 from app.errors import AppError, BadImage, ImageTooLarge
 from app.metadata import NO_METADATA, Credits, Metadata, cleaned, read_xmp
 
@@ -28,9 +30,27 @@ Floats = NDArray[np.float32]
 Image.MAX_IMAGE_PIXELS = None
 READABLE: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 LONGEST_SIDE: Final = {"webp": 16383, "jpeg": 65500, "avif": 65535, "png": 2**31 - 1}
-ARTIST, COPYRIGHT = 0x013B, 0x8298  # EXIF tags
+ARTIST, COPYRIGHT, ORIENTATION = 0x013B, 0x8298, 0x0112  # EXIF tags
 XMP = 0x02BC  # in TIFF
 IPTC_CREATOR, IPTC_COPYRIGHT = (2, 80), (2, 116)  # IIM data sets
+TILE_WIDTH, TILE_LENGTH = 0x0142, 0x0143  # TIFF tags
+SMALL_TILE: Final = 1024**2
+"""Pixels of a TIFF's tile that are fine in any picture."""
+TURNED: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by its EXIF orientation."""
+STRIP: Final = 256
+"""Rows of a picture of 16 bits or floats that are converted at once."""
+LONGEST_UPLOAD: Final = 65535
+"""Longest side of an upload in px, which is JPEG's. A thread of 40 million pixels is no more work for a decoder than a
+photo, but a minute's for the cut-out, and 3 GB for what shrinks it."""
 SMALL: Final = 3 * 128 * 128  # bytes of pixels whose encoding is over before another thread could have started
 
 
@@ -96,20 +116,24 @@ def decode(data: bytes, limits: ImageLimits) -> Picture:
 def _decode(data: bytes, limits: ImageLimits) -> Picture:
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":  # Pillow wants the pixels' chunk before it tells
         _check_size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), limits)
+    if data[4:8] == b"ftyp":  # AVIF's boxes may tell of less than the decoder will allot
+        _check_size(*largest(data), limits)
+    followed = has_trailing_data(data)  # before Pillow sees it: files of too many parts end here
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise BadImage("The image has no pixels.")
         _check_size(width, height, limits)
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        if image.format != "MPO" and getattr(image, "is_animated", False):
             raise BadImage("The image has several frames; send one.")
-        if has_trailing_data(data):
+        if followed:
             raise BadImage("The bytes go on after the end of the image.")
+        _check_tiles(image)
         image.load()
-        metadata = _metadata(image)
+        exif = _exif(image)
         profile = image.info.get("icc_profile")
-        upright = ImageOps.exif_transpose(image)
-        rgb, alpha = _to_srgb(upright, profile)
+        rgb, alpha = _to_srgb(_upright(image, exif), profile)
+        metadata = _metadata(image, exif)
     if alpha is not None and alpha.min() == 255:
         alpha = None
     return Picture(rgb, alpha, metadata)
@@ -127,13 +151,51 @@ def format_of(data: bytes) -> str:
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
     if width * height > limits.max_pixels:
         raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")
+    if max(width, height) > LONGEST_UPLOAD:
+        raise ImageTooLarge(f"The image has {width}x{height} pixels; a side may have at most {LONGEST_UPLOAD}.")
 
 
-def _metadata(image: Image.Image) -> Metadata:
+def _check_tiles(image: Image.Image) -> None:
+    """Refuse a TIFF of a few pixels that would be decoded in tiles of a gigabyte.
+
+    Raises:
+        BadImage: it is one.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if TILE_WIDTH in tags and TILE_LENGTH in tags:
+        area = int(tags[TILE_WIDTH]) * int(tags[TILE_LENGTH])
+        if area > max(SMALL_TILE, 4 * image.width * image.height):
+            raise BadImage("The tiles are far larger than the image.")
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The picture's EXIF data; none where it cannot be read, which is no reason to refuse the picture.
+
+    Raises:
+        BadImage: there is more of it than any camera writes.
+    """
+    if len(image.info.get("exif") or b"") > MOST_EXIF:
+        raise BadImage(f"The image has over {MOST_EXIF} bytes of EXIF data.")
+    try:
+        return image.getexif()
+    except Exception:
+        return Image.Exif()
+
+
+def _upright(image: Image.Image, exif: Image.Exif) -> Image.Image:
+    """Turned as EXIF says. Pillow's own `exif_transpose` would write all of the EXIF data again."""
+    orientation = exif.get(ORIENTATION)
+    turn = TURNED.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _metadata(image: Image.Image, exif: Image.Exif) -> Metadata:
     """EXIF's word before that of PNG's own fields, IPTC's and XMP's."""
-    exif = image.getexif()
     text = image.info if image.format == "PNG" else {}
-    iptc = IptcImagePlugin.getiptcinfo(image) or {} if isinstance(image, ImageFile.ImageFile) else {}
+    iptc: dict[tuple[int, int], Any] = {}
+    if isinstance(image, ImageFile.ImageFile):
+        with suppress(Exception):  # what cannot be read is no reason to refuse the picture
+            iptc = dict(IptcImagePlugin.getiptcinfo(image) or {})
     told = read_xmp(image.info.get("xmp") or text.get("XML:com.adobe.xmp") or exif.get(XMP))
     rights = (exif.get(COPYRIGHT), text.get("Copyright"), iptc.get(IPTC_COPYRIGHT), told.credits.copyright)
     makers = (exif.get(ARTIST), text.get("Author"), iptc.get(IPTC_CREATOR), told.credits.creator)
@@ -156,7 +218,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Pixels, Pixels 
     if image.mode in ("P", "1", "RGBA", "HSV"):
         image = image.convert("RGB")
     converted = _apply_profile(image, profile) if profile else None
-    return np.array(converted or image.convert("RGB")), alpha
+    image = converted or image
+    return np.array(image if image.mode == "RGB" else image.convert("RGB")), alpha
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
@@ -180,12 +243,23 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Modes I;16*, I and F -> L. Integers are taken as 16 bits; floats as 0 to 1, or 0 to 255 if any is over 1."""
+    values = np.asarray(image)
+    factor = 1 / 257
     if image.mode == "F":
-        values = np.nan_to_num(np.array(image, np.float64))
-        scaled = values * 255 if values.max(initial=0) <= 1 else values
-    else:
-        scaled = np.array(image.convert("I"), np.float64) / 257
-    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+        factor = 255 if np.fmax.reduce(values, axis=None, initial=0) <= 1 else 1  # fmax passes over NaN
+    found = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), STRIP):  # a few rows at a time, so that doubles take little memory
+        rows = np.nan_to_num(values[top : top + STRIP].astype(np.float64))
+        found[top : top + STRIP] = np.rint(np.clip(rows * factor, 0, 255))
+    return Image.fromarray(found)
+
+
+def check_side(side: int, image_format: ImageFormat) -> None:
+    """Raises:
+    ImageTooLarge: a side is longer than the format can hold.
+    """
+    if side > LONGEST_SIDE[image_format]:
+        raise ImageTooLarge(f"{image_format.value} holds at most {LONGEST_SIDE[image_format]} px on a side.")
 
 
 def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) -> bytes:
@@ -196,8 +270,7 @@ def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) 
     Raises:
         ImageTooLarge: a side is longer than the format can hold.
     """
-    if max(pixels.shape[:2]) > LONGEST_SIDE[image_format]:
-        raise ImageTooLarge(f"{image_format.value} holds at most {LONGEST_SIDE[image_format]} px on a side.")
+    check_side(max(pixels.shape[:2]), image_format)
     if image_format is ImageFormat.JPEG and pixels.shape[2] == 4:
         pixels = over(pixels, (255, 255, 255))
     options: dict[ImageFormat, dict[str, Any]] = {

@@ -39,6 +39,7 @@ def create_app(service: Service) -> Gate:
         fresh = asyncio.create_task(keep_fresh())
         yield
         fresh.cancel()
+        await service.rates.close()
         await asyncio.to_thread(service.stop)
 
     app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)

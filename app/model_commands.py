@@ -23,6 +23,7 @@ from app.repository import (
     versions,
 )
 from app.sessions import Session
+from app.signatures import sign, verify_signature
 
 Label = tuple[str, str | None]
 Line = tuple[str, bool]  # the text, and whether it is good news
@@ -35,6 +36,9 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     actions.add_parser("list", help="every version, and which are served")
     some = actions.add_parser("verify", help="check manifests and hashes, and run every graph")
     some.add_argument("labels", nargs="*", type=label, metavar="NAME[@VERSION]", help="default: everything")
+    signing = actions.add_parser("sign", help="sign a version's manifest and graph with a private key")
+    signing.add_argument("label", type=full_label, metavar="NAME@VERSION")
+    signing.add_argument("--key", type=Path, required=True, metavar="PEM", help="elliptic curve, as OpenSSL makes it")
     one = actions.add_parser("activate", help="verify a version and let it be served")
     one.add_argument("label", type=full_label, metavar="NAME@VERSION")
     back = actions.add_parser("rollback", help="verify the version that was served before and let it be served again")
@@ -57,17 +61,20 @@ def full_label(text: str) -> Label:
     return name, version
 
 
-def run(arguments: argparse.Namespace, root: Path) -> int:
-    """Execute one of the commands on the repository `root`; gives the exit code."""
+def run(arguments: argparse.Namespace, root: Path, key: Path | None = None) -> int:
+    """Execute one of the commands on the repository `root`, whose models must be signed for `key`; the exit code."""
     try:
         if arguments.action == "list":
             return report(line for home in occupied(root) for line in listed(home))
         if arguments.action == "verify":
             labels: list[Label] = arguments.labels or [(home.name, None) for home in occupied(root)]
-            return report(line for name, version in labels for line in verified(root, name, version))
-        if arguments.action == "activate":
-            return report([activated(root, *arguments.label)])
-        return report([rolled_back(root, arguments.name)])
+            return report(line for name, version in labels for line in verified(root, name, version, key))
+        if arguments.action == "rollback":
+            return report([rolled_back(root, arguments.name, key)])
+        name, version = arguments.label
+        if arguments.action == "sign":
+            return report([signed(root, name, version, arguments.key)])
+        return report([activated(root, name, version, key)])
     except RepositoryError as error:
         sys.stderr.write(f"vitrine: {error}\n")
         return 1
@@ -111,7 +118,7 @@ def listed(home: Path) -> Iterator[Line]:
             yield wrong(name, error)
 
 
-def verified(root: Path, name: str, version: str | None) -> Iterator[Line]:
+def verified(root: Path, name: str, version: str | None, key: Path | None) -> Iterator[Line]:
     """One version of a model; without a version its `active.json`, if that is wrong, and every version."""
     wanted = [version] if version else []
     if version is None:
@@ -123,19 +130,22 @@ def verified(root: Path, name: str, version: str | None) -> Iterator[Line]:
             yield wrong(name, error)
     for one in wanted:
         try:
-            verify(root, name, one)
+            verify(root, name, one, key)
             yield f"{name}@{one}: ok", True
         except RepositoryError as error:
             yield wrong(f"{name}@{one}", error)
 
 
-def verify(root: Path, name: str, version: str) -> None:
-    """Check a version's manifest and hash, load its graph and prove that it does its task.
+def verify(root: Path, name: str, version: str, key: Path | None = None) -> None:
+    """Check a version's manifest, hash and signature, load its graph and prove that it does its task.
 
     Raises:
         RepositoryError: something is wrong.
     """
-    model = read_model(version_folder(root, name, version))
+    folder = version_folder(root, name, version)
+    model = read_model(folder)
+    if key is not None:
+        verify_signature(folder, key)
     try:
         session = Session(model.data)
     except Exception as error:
@@ -148,22 +158,32 @@ def wrong(subject: str, error: RepositoryError) -> Line:
     return f"{subject}: {str(error).removeprefix(f'{subject}: ')}", False
 
 
-def activated(root: Path, name: str, version: str) -> Line:
+def signed(root: Path, name: str, version: str, key: Path) -> Line:
+    """Sign a version.
+
+    Raises:
+        RepositoryError: it cannot be signed.
+    """
+    sign(version_folder(root, name, version), key)
+    return f"{name}@{version} is signed", True
+
+
+def activated(root: Path, name: str, version: str, key: Path | None = None) -> Line:
     """Let a version be served once it is verified.
 
     Raises:
         RepositoryError: it is not good; nothing was changed.
     """
-    verify(root, name, version)
+    verify(root, name, version, key)
     activate(root, name, version)
     return f"{name}@{version} is active; a running server takes it over at SIGHUP", True
 
 
-def rolled_back(root: Path, name: str) -> Line:
+def rolled_back(root: Path, name: str, key: Path | None = None) -> Line:
     """Let the version be served that was before, once it is verified.
 
     Raises:
         RepositoryError: it is not good, or there is none; nothing was changed.
     """
-    verify(root, name, rollback_target(root, name).version)
+    verify(root, name, rollback_target(root, name).version, key)
     return f"{name}@{rollback(root, name)} is active again; a running server takes it over at SIGHUP", True

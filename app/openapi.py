@@ -127,19 +127,36 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def text_fields(options: type[BaseModel]) -> dict[str, Any]:
+    """The schemas of options that come as text, by name: such a one may be left out, but never be null."""
+    fields = {}
+    for name, schema in options.model_json_schema().get("properties", {}).items():
+        told = {
+            key: value for key, value in schema.items() if key != "anyOf" and (key != "default" or value is not None)
+        }
+        several = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+        fields[name] = {**told, **(several[0] if len(several) == 1 else {"anyOf": several} if several else {})}
+    return fields
+
+
+def form(options: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
+    """The body of a route with uploads: `files`, of which the first is needed, and the options' fields."""
+    required = ["image", *options.model_json_schema().get("required", [])]
+    properties = {**text_fields(options), **files}
+    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+    return {"multipart/form-data": {"schema": schema}}
+
+
 def upload(options: type[BaseModel]) -> dict[str, Any]:
     """The request of a route with one upload: a form, or a raw body with the options as query parameters."""
-    fields = options.model_json_schema().get("properties", {})
-    form = {"type": "object", "required": ["image"], "properties": {"image": BINARY, **fields}}
-    content = {"multipart/form-data": {"schema": form}, "image/*": {"schema": BINARY}}
+    content = {**form(options, {"image": BINARY}), "image/*": {"schema": BINARY}}
+    fields = text_fields(options)
     parameters = [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 def forms(options: type[BaseModel]) -> dict[str, Any]:
     """The request of `/compose`: a form with several files, one of which may be a text instead."""
-    fields = options.model_json_schema()["properties"]
     images = {"type": "array", "minItems": 1, "maxItems": 4, "items": BINARY}
-    backdrop = {"oneOf": [BINARY, fields["backdrop"]]}
-    form = {"type": "object", "required": ["image"], "properties": {"image": images, **fields, "backdrop": backdrop}}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}
+    backdrop = {"anyOf": [BINARY, text_fields(options)["backdrop"]]}
+    return {"requestBody": {"required": True, "content": form(options, {"image": images, "backdrop": backdrop})}}

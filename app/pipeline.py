@@ -19,7 +19,7 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import ImageFormat, Picture, Pixels, over, resize
+from app.images import ImageFormat, Picture, Pixels, check_side, over, resize
 from app.metadata import Credits
 from app.provenance import NO_CREDITS, Hide, Labels, Mark, Sign, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
@@ -176,6 +176,7 @@ async def enhance(
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
         raise ImageTooLarge(f"The answer would be over {service.settings.max_output_pixels} pixels.")
+    check_side(max(picture.width, picture.height) * options.scale, image_format)  # before the work, not after it
     with service.admission.holding(area * (1 + max(4, options.scale**2))):
         if options.background != "keep" and picture.alpha is None:
             picture = await cut_out(service, call, picture, ["background"])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
+from limits.errors import ConfigurationError, StorageError
 
 from app.errors import RateLimited, TooManyAtOnce
-from app.keys import Key
+from app.keys import Key, KeyFileError
 
 log = logging.getLogger("vitrine.rates")
 PATIENCE_S: Final = 0.25
@@ -27,17 +27,30 @@ class Rates:
     """The limits of all keys. Belongs to the event loop."""
 
     def __init__(self, redis: str | None = None) -> None:
-        """`redis` is a URL, redis://HOST:PORT/DATABASE; without it every process counts for itself."""
+        """`redis` is a URL, redis://HOST:PORT/DATABASE; without it every process counts for itself.
+
+        Raises:
+            KeyFileError: the library for Redis is not installed.
+        """
         self._window = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._under_way: Counter[str] = Counter()
         self._redis: RedisStorage | None = None
         if redis is not None:
             options = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
-            self._redis = RedisStorage(
-                f"async+{redis}", wrap_exceptions=True, implementation="redispy", key_prefix="vitrine", **options
-            )
+            try:
+                self._redis = RedisStorage(
+                    f"async+{redis}", wrap_exceptions=True, implementation="redispy", key_prefix="vitrine", **options
+                )
+            except ConfigurationError:
+                raise KeyFileError("VITRINE_REDIS_URL needs the extra: pip install 'vitrine[redis]'") from None
             self._shared_window = SlidingWindowCounterRateLimiter(self._redis)
         self._complained = -COMPLAIN_S
+
+    async def close(self) -> None:
+        """Let Redis go."""
+        if self._redis is not None:
+            bridge: Any = self._redis.bridge  # of this implementation, which has more than the base that is declared
+            await bridge.get_connection().aclose()
 
     async def enter(self, key: Key) -> dict[str, str]:
         """Count a request that begins; gives the fields of its answer that tell the limit. `leave` must follow.

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.graphs import GraphError, check_graph
+
 MAX_MODEL_BYTES = 256_000_000
 ACTIVE = "active.json"
 
@@ -102,12 +104,16 @@ def read_model(folder: Path) -> Model:
 
     Raises:
         RepositoryError: no valid manifest, or one of another model or version; or a file that is outside the folder,
-            too large, or has another hash.
+            too large, has another hash, or refers to something outside itself.
     """
     manifest = read_manifest(folder)
     data = read_file(folder, manifest.file)
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise RepositoryError(f"{folder}: the file's hash is not the one in the manifest")
+    try:
+        check_graph(data)
+    except GraphError as error:
+        raise RepositoryError(f"{folder}: {error}") from None
     model, place = Model(manifest, data), folder.absolute()
     if (manifest.name, manifest.version) != (place.parent.name, place.name):
         raise RepositoryError(f"{folder}: the manifest is that of {model.label}")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Format = Literal["png", "jpeg", "webp", "avif"]
 STYLES = ("studio", "colorway", "sketch", "from-sketch")
 COLOUR = r"#[0-9a-fA-F]{6}"
+Seed = Annotated[int, Field(ge=0, lt=2**63, json_schema_extra={"format": "int64"})]
 
 
 class Mix(BaseModel):
@@ -16,7 +17,7 @@ class Mix(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    seed: int = Field(ge=0, lt=2**63)
+    seed: Seed
     amount: float = Field(ge=0, le=1)
 
 
@@ -27,7 +28,7 @@ class GenerateRequest(BaseModel):
 
     category: str | None = None
     count: int = Field(1, ge=1, le=16)
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: Seed | None = None
     truncation: float = Field(0.8, ge=0, le=1)
     mix: Mix | None = None
     size: int | None = Field(None, ge=16, le=1024)
@@ -48,7 +49,7 @@ class EnhanceOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scale: Annotated[int, AfterValidator(_offered)] = 2
+    scale: Annotated[int, AfterValidator(_offered), Field(json_schema_extra={"enum": [1, 2, 4]})] = 2
     denoise: float | None = Field(None, ge=0, le=1)
     background: str = Field("keep", pattern=rf"^(keep|white|transparent|{COLOUR})$")
     preset: str | None = None
@@ -89,7 +90,7 @@ class RestyleOptions(BaseModel):
     style: str
     color: str | None = Field(None, pattern=rf"^{COLOUR}$")
     category: str | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: Seed | None = None
     strength: float = Field(1.0, ge=0, le=1)
     shadow: Literal["none", "contact", "soft"] | None = None
     preset: str | None = None

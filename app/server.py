@@ -18,6 +18,7 @@ from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.errors import AppError, BadRequest, HeadTooLarge
 from app.limits import Gate, problem_parts
 from app.main import create_app
 from app.metrics import Metrics
@@ -28,6 +29,8 @@ from app.supervisor import SIGNALS
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
+MAX_HEAD_BYTES = 65536
+"""Of a request's head, and of what is no body between the parts of a chunked one and after it."""
 
 
 class Server(uvicorn.Server):
@@ -67,11 +70,45 @@ class Coalescing:
 
 
 class Protocol(HttpToolsProtocol):
-    """Uvicorn's, on such a transport. It refuses at once what the gate turns away."""
+    """Uvicorn's, on such a transport. It refuses at once what the gate turns away, and heads that have no end."""
 
     def __init__(self, gate: Gate, **arguments: Any) -> None:  # noqa: ANN401  # uvicorn's own
         super().__init__(**arguments)
         self._gate = gate
+        self._barren = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._barren += len(data)
+        super().data_received(data)
+        if self._barren > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(HeadTooLarge(f"The head is over {MAX_HEAD_BYTES} bytes."))
+
+    def on_headers_complete(self) -> None:
+        self._barren = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._barren = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._barren = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequest(msg))
+
+    def _refuse(self, error: AppError) -> None:
+        """Answer what never became a request, and hang up."""
+        body, fields = problem_parts({"type": "http", "headers": []}, error)
+        self._write(error.status, {**fields, "Connection": "close"}, body)
+        self.transport.close()
+
+    def _write(self, status: int, fields: dict[str, str], body: bytes) -> None:
+        fields["Content-Length"] = str(len(body))
+        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
+        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *dates, head, b"\r\n", body]))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         scope = cast("Scope", cycle.scope)
@@ -83,10 +120,7 @@ class Protocol(HttpToolsProtocol):
         keep = cycle.keep_alive and "Connection" not in fields
         if not keep:
             fields["Connection"] = "close"
-        fields["Content-Length"] = str(len(body))
-        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
-        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
-        self.transport.write(b"".join([STATUS_LINE[error.status], *dates, head, b"\r\n", body]))
+        self._write(error.status, fields, body)
         cycle.response_started = cycle.response_complete = True  # what comes of its body is not looked at
         if not keep:
             self.transport.close()

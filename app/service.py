@@ -79,7 +79,9 @@ class Service:
         options = SessionOptions(spin_us=settings.spin_us, arena=settings.arena, tensorrt=settings.tensorrt)
         engine = partial(Engine, cores=settings.lone_threads, gpus=gpus, options=options)
         batch_s = 10.0 if gpus else settings.batch_s
-        self._loader = Loader(settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s)
+        self._loader = Loader(
+            settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s, settings.models_key
+        )
         self._quick: tuple[Call | None, float] = None, 0.0
         self.catalogue = Catalogue({})
         self._known: dict[str, str] = {}

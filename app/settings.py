@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """TCP port to listen on."""
     models_dir: Path = Path("models")
     """The model repository."""
+    models_key: Path | None = None
+    """Public key (PEM, elliptic curve): every model must be signed with its private half. Needs the extra signing."""
     presets_dir: Path | None = None
     """A folder with a shop's own presets, *.toml as in app/presets; one with the name of a shipped one replaces it."""
     keys_file: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.errors import BadImage, BadRequest, InvalidOptions, UnsupportedMediaType
+from app.errors import BadImage, BadRequest, BodyTooLarge, InvalidOptions, UnsupportedMediaType
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -20,6 +21,10 @@ MEDIA_TYPES: Final = frozenset(
 )
 UNTOLD: Final = ("", "application/octet-stream")  # what clients send that do not know the type
 MAX_FIELDS = 20
+MAX_JSON_BYTES: Final = 65536
+"""Of a JSON body; the longest sensible one has a few hundred."""
+MAX_ERRORS: Final = 20
+"""Told in one answer."""
 
 
 class InMemoryParser(MultiPartParser):
@@ -61,9 +66,8 @@ def check(model: type[Options], fields: list[tuple[str, str]], place: str) -> Op
     Raises:
         InvalidOptions: a field is unknown, twice there, or out of range.
     """
-    names = [name for name, _ in fields]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(name for name, _ in fields).items():
+        if count > 1:
             raise refuse(name, "is there more than once")
     try:
         return model.model_validate(dict(fields))
@@ -75,12 +79,15 @@ def read_json(data: bytes, kind: str, model: type[Options]) -> Options:
     """The options in a JSON body; `kind` is its Content-Type, which may be missing.
 
     Raises:
+        BodyTooLarge: it is far longer than any that makes sense, each wrong field of which would be told.
         BadRequest: the body is not UTF-8.
         InvalidOptions: it is not JSON, or not what `model` wants.
     """
     told = media_type(kind)
     if told and told != "application/json" and not told.endswith("+json"):
         raise InvalidOptions([{"loc": ["body"], "msg": "must be application/json", "type": "value_error"}])
+    if len(data) > MAX_JSON_BYTES:
+        raise BodyTooLarge(f"A JSON body may have {MAX_JSON_BYTES} bytes.")
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -92,8 +99,8 @@ def read_json(data: bytes, kind: str, model: type[Options]) -> Options:
 
 
 def invalid(error: ValidationError, place: str) -> InvalidOptions:
-    """The 422 for what pydantic found."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    """The 422 for what pydantic found; the first few, where there is much."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     return InvalidOptions([{"loc": [place, *map(str, e["loc"])], "msg": e["msg"], "type": e["type"]} for e in found])
 
 
@@ -125,7 +132,7 @@ async def _read_form(request: Request, model: type[Options], counts: FileCounts)
         form = await InMemoryParser(
             request.headers, request.stream(), max_files=most, max_fields=MAX_FIELDS, max_part_size=10_000
         ).parse()
-    except MultiPartException:
+    except (MultiPartException, ValueError):  # Python knows a charset "undefined", and none with a null in it
         raise BadRequest("The form is malformed, or has too many or too large fields.") from None
     files: dict[str, list[UploadFile]] = {name: [] for name in counts}
     fields: list[tuple[str, str]] = request.query_params.multi_items()

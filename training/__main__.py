@@ -230,8 +230,8 @@ def run_export(options: argparse.Namespace) -> None:
     }
     if options.attribution:
         facts["attribution"] = options.attribution
-    folder = publish(options.folder, options.models, facts, options.name)
-    say(f"published {folder}; measure it with `vitrine-train evaluate {folder} --data FOLDER --save`")
+    for folder in publish(options.folder, options.models, facts, options.name):
+        say(f"published {folder}; measure it with `vitrine-train evaluate {folder} --data FOLDER --save`")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ PURPOSE = {
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",
     "from-sketch": "Makes a product of a line drawing (`POST /restyle` with the style `from-sketch`).",
+    "watermark": "Hides the first bits of a model's digest in a picture (`VITRINE_WATERMARK=true`).",
+    "watermark-reader": "Reads what `watermark` has hidden (`POST /inspect`).",
     "level": "Estimates how degraded a photo is, to choose the strength of `POST /enhance` when the client does not.",
 }
 PICTURES = {
@@ -22,9 +24,15 @@ PICTURES = {
     "cutout": "Uncurated: held-out pictures at equal steps. Input, this model, GrabCut, truth; twice a row.",
     "harmonize": "Uncurated: held-out views at equal steps. Set in, by this model, as it was; thrice a row.",
     "relight": "Uncurated: held-out views at equal steps. Snapshot, cut out by its true alpha, this model, studio.",
+    "watermark": "Uncurated: held-out pictures at equal steps. Before, after, ten times the difference; twice a row.",
     "from-sketch": "Uncurated: drawings of held-out products, what came of three draws each, and the product.",
 }
-UNITS = {"level": "of strength", "harmonize": "of a logarithm", "relight": "of a logarithm"}
+UNITS = {
+    "level": "of strength",
+    "harmonize": "of a logarithm",
+    "relight": "of a logarithm",
+    "watermark-reader": "of a logit",
+}
 
 
 def write_card(folder: Path) -> None:

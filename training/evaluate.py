@@ -21,6 +21,7 @@ from training.data import Labelled, read_photos, read_products
 from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
 from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab, psnr
+from training.evaluate_watermark import PICTURES, evaluate_watermark
 from training.export import versions
 from training.figures import Report
 from training.harmonization import View, pair, read_pairs, stacked
@@ -29,6 +30,8 @@ from training.pictures import Pixels, on_white, sheet, write_picture
 
 SIDE = 320  # px of the clean crops
 SHOWN = 4
+SEVERAL = ("cutout", "relight", "harmonize", "watermark")
+"""Tasks that are measured on several folders."""
 
 
 class EvaluationError(Exception):
@@ -49,26 +52,52 @@ def evaluate(folder: Path, data: list[Path]) -> Report:
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{folder} holds no readable manifest.json") from error
     session = load(folder)
-    if manifest["task"] == "cutout":
-        return evaluate_cutout(session, manifest["size"], data)
-    if manifest["task"] == "relight":
-        return evaluate_relight(session, manifest["size"], data)
-    if manifest["task"] == "harmonize":
-        views = [view for split in ("test", "validation") for view in read_pairs(data, split)]
-        return evaluate_harmonizer(session, views, manifest["size"])
+    if manifest["task"] in SEVERAL:
+        return of_several(session, manifest, folder, data)
     if len(data) > 1:
         raise EvaluationError(f"a model for {manifest['task']} is measured on one folder")
+    return of_one(session, manifest, folder, data[0])
+
+
+def of_several(
+    session: onnxruntime.InferenceSession, manifest: dict[str, Any], folder: Path, data: list[Path]
+) -> Report:
+    """As `evaluate`, for the tasks that are measured on several folders."""
+    side = manifest["size"]
+    if manifest["task"] == "cutout":
+        return evaluate_cutout(session, side, data)
+    if manifest["task"] == "relight":
+        return evaluate_relight(session, side, data)
+    if manifest["task"] == "harmonize":
+        views = [view for split in ("test", "validation") for view in read_pairs(data, split)]
+        return evaluate_harmonizer(session, views, side)
+    if len(data) != 2:
+        raise EvaluationError("hidden marks are measured on two folders: photos, and products made by curate")
+    reader = load(newest(folder.parents[1], f"{manifest['name']}-reader"))
+    return evaluate_watermark(session, reader, side, mixed(*data))
+
+
+def of_one(session: onnxruntime.InferenceSession, manifest: dict[str, Any], folder: Path, data: Path) -> Report:
+    """As `evaluate`, for the other tasks."""
     if manifest["task"] == "from-sketch":
-        return evaluate_sketch(session, manifest, data[0])
+        return evaluate_sketch(session, manifest, data)
     if manifest["task"] == "generate":
-        train, test = (read_products(data[0], split, manifest["size"]) for split in ("train", "test"))
+        train, test = (read_products(data, split, manifest["size"]) for split in ("train", "test"))
         return evaluate_generator(session, manifest, train, test)
-    photos = read_photos(data[0], "test", least=192, most=50)
+    photos = read_photos(data, "test", least=192, most=50)
     if manifest["task"] == "level":
         return evaluate_level(session, photos)
     if manifest["task"] == "enhance":
         return evaluate_enhancer(session, load(newest(folder.parents[1], "restoration-level")), photos)
     raise EvaluationError(f"there is no evaluation of {manifest['task']!r}")
+
+
+def mixed(photos: Path, curated: Path) -> list[Pixels]:
+    """Held-out pictures of 400 to 800 px: photos as they are, and products on white, four times enlarged."""
+    taken = read_photos(photos, "test", least=256, most=PICTURES // 2, halved=False)
+    products = read_products(curated, "test", 128).pictures[: PICTURES - len(taken), ..., :3]
+    large = [cv2.resize(one, (512, 512), interpolation=cv2.INTER_CUBIC) for one in products]
+    return [*taken, *(np.asarray(one, np.uint8) for one in large)]
 
 
 def save(folder: Path, report: Report) -> None:

@@ -30,6 +30,7 @@ from training.networks.level import LevelConfig, LevelNet
 from training.networks.matting import MattingConfig, MattingNet
 from training.networks.relight import RelightConfig, RelightNet
 from training.networks.sketch import SketchConfig, SketchNet
+from training.networks.watermark import Hider, Reader, WatermarkConfig, WatermarkNet
 from training.pictures import on_white, sheet, write_picture
 
 TILE = 128
@@ -38,6 +39,8 @@ TINT = 0.4
 it is no nearer to the truth (27.97 dB) than half (28.02 dB)."""
 CONTRAST = 0.07
 """Of the colours of a product made of a drawing: a printed one's, without its print, would become glaring stripes."""
+MOST_CHANGE = 16.0
+"""Of a colour by a hidden mark, in steps of 255."""
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -149,6 +152,28 @@ def plainer(colours: Tensor) -> Tensor:
     return torch.cat([mean, *halves], 1)
 
 
+class HiderGraph(nn.Module):
+    """image (N, S, S, 3) uint8, bits (N, B) of 0 and 1 -> change (N, S, S, 3), see `Hider`, within MOST_CHANGE."""
+
+    def __init__(self, net: Hider) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, bits: Tensor) -> Tensor:
+        return self.net(from_bytes(image), bits).clamp(-MOST_CHANGE, MOST_CHANGE).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+
+
+class ReaderGraph(nn.Module):
+    """image (N, S, S, 3) uint8 -> logits (N, B), see `Reader`."""
+
+    def __init__(self, net: Reader) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        return cast(Tensor, self.net(from_bytes(image)))
+
+
 class HarmonizeGraph(nn.Module):
     """image (N, S, S, 4) uint8, a picture and the product's mask -> change (N, 5) float32, see `HarmonizeNet`."""
 
@@ -213,6 +238,22 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     raise ExportError(f"runs of {name} are not served")
 
 
+def graphs_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> dict[str, nn.Module]:
+    """A run's graphs, by what their models' names end in; most runs have one.
+
+    Raises:
+        ExportError: as `graph_of`.
+    """
+    if recipe["name"] != "watermark":
+        return {"": graph_of(recipe, ema)}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()
+    }
+    pair = WatermarkNet(WatermarkConfig(**settings))
+    pair.load_state_dict(dict(ema))
+    return {"": HiderGraph(pair.hider).eval(), "-reader": ReaderGraph(pair.reader).eval()}
+
+
 def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Inputs for a graph, `count` rows, with fixed random content."""
     random = np.random.default_rng(seed)
@@ -226,6 +267,8 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
     if isinstance(graph, SketchGraph):
         label, draw = random.integers(0, graph.net.config.classes + 1, count), random.integers(0, 2**31, count)
         return {"image": image, "label": label, "draw": draw, "strength": amounts}
+    if isinstance(graph, HiderGraph):
+        return {"image": image, "bits": random.integers(0, 2, (count, graph.net.config.bits)).astype(np.float32)}
     return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
 
 
@@ -233,7 +276,7 @@ def sides_of(graph: nn.Module) -> tuple[int, int]:
     """Two sides of pictures that a graph takes; the same where it takes only one."""
     if isinstance(graph, CutoutGraph | RelightGraph | SketchGraph):
         return graph.side, graph.side
-    if isinstance(graph, HarmonizeGraph):
+    if isinstance(graph, HarmonizeGraph | HiderGraph | ReaderGraph):
         return graph.net.config.size, graph.net.config.size
     return TILE, 96
 
@@ -249,6 +292,7 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     # Where a picture goes in, the picture that comes out needs another name.
     names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
     names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
+    names |= {HiderGraph: "change", ReaderGraph: "logits"}
     output = names[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
@@ -296,10 +340,11 @@ def compare(graph: nn.Module, path: Path) -> float:
     Measured at two batches, and at two sizes where they are free.
 
     Raises:
-        ExportError: it is over one step of 255, or 0.001 of the others.
+        ExportError: it is over one step of 255, or 0.001 of the others; 0.01 for hidden marks.
     """
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     limit = 1e-3 if isinstance(graph, LevelGraph | HarmonizeGraph | RelightGraph) else 1.0
+    limit = 1e-2 if isinstance(graph, HiderGraph | ReaderGraph) else limit
     worst = 0.0
     for count, side in zip((1, 4), sides_of(graph), strict=True):
         inputs = example(graph, count, side, seed=count)
@@ -325,8 +370,10 @@ def samples(graph: GenerateGraph, rows: int = 8) -> NDArray[np.uint8]:
     return sheet([on_white(picture) for picture in rgba], columns)
 
 
-def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None = None) -> Path:
+def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None = None) -> list[Path]:
     """Export the run's averaged network as the next version of `name` (the recipe's by default); gives the new folder.
+
+    Where a run has made a pair, there are two.
 
     `facts` are the manifest's fields that a run does not know: licence, training_data, limits, attribution.
 
@@ -342,8 +389,16 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     name = name or recipe["name"]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
-    graph = rounded(graph_of(recipe, checkpoint.unflatten(tensors)["ema"]))
-    home = models / name
+    graphs = graphs_of(recipe, checkpoint.unflatten(tensors)["ema"])
+    return [publish_graph(rounded(graph), run, models / (name + end), state, facts) for end, graph in graphs.items()]
+
+
+def publish_graph(graph: nn.Module, run: Path, home: Path, state: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
+    """Publish one graph of a run as the next version in `home`; `state` is what its checkpoint says of it.
+
+    Raises:
+        ExportError: the graph and PyTorch disagree.
+    """
     version = str(1 + max(versions(home), default=0))
     partial = home / f"{version}.partial"
     partial.mkdir(parents=True, exist_ok=True)
@@ -352,7 +407,7 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     data = (partial / "model.onnx").read_bytes()
     manifest = {
         "schema": 1,
-        "name": name,
+        "name": home.name,
         "version": version,
         "file": "model.onnx",
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -360,7 +415,7 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
         "parity": compare(graph, partial / "model.onnx"),
         "output": output,
         **interface(graph, run),
-        "recipe": recipe,
+        "recipe": state["recipe"],
         "training": {
             "minutes": round(state["seconds"] / 60, 1),
             "images_seen": state["images_seen"],
@@ -418,6 +473,7 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
     if isinstance(graph, SketchGraph):
         classes = json.loads((run / "data.json").read_text())["classes"]
         return {"task": "from-sketch", "size": graph.side, "classes": classes}
-    if isinstance(graph, HarmonizeGraph):
-        return {"task": "harmonize", "size": graph.net.config.size}
+    if isinstance(graph, HarmonizeGraph | HiderGraph | ReaderGraph):
+        tasks = {HarmonizeGraph: "harmonize", HiderGraph: "watermark", ReaderGraph: "watermark-reader"}
+        return {"task": tasks[type(graph)], "size": graph.net.config.size}
     return {"task": "level", "tile": TILE}

@@ -15,7 +15,7 @@ from app.repository import Model, RepositoryError, read_manifest, read_models
 
 MODELS = Path(__file__).parents[2] / "models"
 SHIPPED = {"cutout": "2", "enhance-x2": "1", "from-sketch": "1", "garments-64": "3", "harmonize": "1", "relight": "1"}
-SHIPPED |= {"restoration-level": "2"}
+SHIPPED |= {"restoration-level": "2", "watermark": "1", "watermark-reader": "1"}
 LEVEL = "restoration-level"
 
 
@@ -112,7 +112,7 @@ def test_an_empty_repository_is_an_error(vitrine, tmp_path, words):
         (LEVEL, {"task": "enhance", "margin": 10, "scale": 2}, "a run of 1 failed"),
         (LEVEL, {"task": "generate", "size": 64, "classes": ["hat"]}, "a run of 1 failed"),
         (LEVEL, {"task": "paint"}, "no task 'paint'"),
-        (LEVEL, {"data": b"not a graph"}, "cannot be loaded"),
+        (LEVEL, {"data": b"not a graph"}, "no ONNX graph"),
         (LEVEL, {"data": b""}, "cannot be loaded"),
     ],
 )

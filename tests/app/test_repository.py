@@ -1,5 +1,6 @@
 """Which version of a model is served, and what the repository refuses to serve."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from app.repository import RepositoryError, activate, active_version, read_model, read_models, rollback
+from app.signatures import sign, verify_signature
 
 MODELS = Path(__file__).parents[2] / "models"
 NAME = "restoration-level"  # the smallest one
-SHIPPED = ("cutout", "enhance-x2", "from-sketch", "garments-64", "harmonize", "relight", "restoration-level")
+SHIPPED = (
+    "cutout", "enhance-x2", "from-sketch", "garments-64", "harmonize", "relight", "restoration-level", "watermark",
+    "watermark-reader",
+)  # fmt: skip
 
 
 def add_version(root, version, **changes):
@@ -259,3 +264,85 @@ def test_a_model_is_found_by_a_relative_path_too(home, monkeypatch):
     monkeypatch.chdir(home / "2")
 
     assert read_model(Path()).label == f"{NAME}@2"
+
+
+def graph(**changes):
+    """An ONNX graph of one node, with parts that a repository must not take."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node("Add", ["x", "w"], ["y"], domain=changes.get("domain", ""))
+    weight = helper.make_tensor("w", kind, [1], [1.0])
+    if changes.get("external"):
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value="../../secret")
+    if changes.get("inside"):  # in a graph within a node
+        branch = helper.make_graph([node], "b", [], [helper.make_tensor_value_info("y", kind, [1])], [weight])
+        node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    values = [helper.make_tensor_value_info(name, kind, [1]) for name in ("x", "y")]
+    return helper.make_model(helper.make_graph([node], "g", [values[0]], [values[1]], [weight])).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"external": True}, "file of their own"),
+        ({"external": True, "inside": True}, "file of their own"),
+        ({"domain": "com.evil"}, r"operators of 'com\.evil'"),
+        ({"domain": "com.evil", "inside": True}, "operators"),
+    ],
+)
+def test_a_graph_that_wants_more_than_itself_is_refused_before_it_is_parsed(root, home, changes, told):
+    """Weights in other files are not covered by the hash; operators that ONNX does not define are foreign code."""
+    data = graph(**changes)
+    (home / "10" / "model.onnx").write_bytes(data)
+    rewrite(home / "10", sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(RepositoryError, match=told):
+        read_model(home / "10")
+
+
+def test_a_graph_that_refers_to_nothing_is_read(root, home):
+    for data in (graph(), graph(inside=True)):
+        (home / "10" / "model.onnx").write_bytes(data)
+        rewrite(home / "10", sha256=hashlib.sha256(data).hexdigest())
+        assert read_model(home / "10").data == data
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"\x3a\xff\xff\xff\xff\x0f", b"\x0b", b"\x80" * 20, b"\x3a\x02\x0a"])
+def test_bytes_that_are_no_graph_are_refused(root, home, data):
+    (home / "10" / "model.onnx").write_bytes(data)
+    rewrite(home / "10", sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(RepositoryError, match="no ONNX graph"):
+        read_model(home / "10")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A key pair as OpenSSL makes it: private, public."""
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    pytest.importorskip("model_signing")
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "private.pem").write_bytes(private)
+    (tmp_path / "public.pem").write_bytes(public)
+    return tmp_path / "private.pem", tmp_path / "public.pem"
+
+
+def test_a_signature_covers_graph_and_manifest(home, pair):
+    private, public = pair
+    folder = home / "10"
+    with pytest.raises(RepositoryError, match=r"no model\.sig"):
+        verify_signature(folder, public)
+    sign(folder, private)
+    verify_signature(folder, public)
+    (folder / "card.md").write_text("another card")
+    verify_signature(folder, public)
+    rewrite(folder, training_data="other data")
+    with pytest.raises(RepositoryError, match="not good"):
+        verify_signature(folder, public)
+    sign(folder, private)
+    (folder / "model.onnx").write_bytes(graph())
+    with pytest.raises(RepositoryError, match="not good"):
+        verify_signature(folder, public)
