@@ -1,5 +1,6 @@
 """The commands on files, as processes, with the shipped models."""
 
+import argparse
 import json
 import os
 import shlex
@@ -11,12 +12,11 @@ from contextlib import contextmanager
 import pytest
 from PIL import Image
 
-from app.files import checking, command
+from app.files import checking, command, parsers
 from app.files.ledger import LEDGER
 from app.metrics import Metrics
 from app.service import Service
 from app.settings import Settings
-from tests.app.files.test_options import parsed
 from tests.conftest import ROOT, photo, wait_for
 from tests.test_end_to_end import ball
 
@@ -55,7 +55,9 @@ def vitrine(service, capsys, monkeypatch):
 
     def run(*words, code=0):
         words = [*map(str, words), "--json"]
-        arguments = parsed(*words)
+        parser = argparse.ArgumentParser()
+        parsers.add_parsers(parser.add_subparsers(dest="command"))
+        arguments = parser.parse_args(words)
         arguments.words = words
         module = checking if words[0] == "preset" else command
         assert module.run(arguments, service.settings) == code

@@ -63,9 +63,9 @@ async def checked(items: list[Item], preset: Preset, service: Service, teller: T
     async def one(item: Item) -> None:
         try:
             findings = await room.make(lambda: findings_of(Path(item.name), preset, service))
-            teller.file("checked", {"file": item.name, **told(findings)})
         except (AppError, OSError) as error:
-            teller.file("failed", {"file": item.name, "reason": reason_of(error)})
+            return teller.file("failed", {"file": item.name, "reason": reason_of(error)})
+        return teller.file("checked", {"file": item.name, **told(findings)})
 
     await worked(items, one, count, partial(started, service), teller)
 

@@ -154,9 +154,9 @@ async def made(plan: Plan, service: Service, ledger: Ledger, teller: Teller) -> 
             before = None if item.source is None else stamp(item.source)
             data, found = await room.make(lambda: maker.make(item))
             await asyncio.to_thread(ledger.put, item.name, data, before, maker.made, found)
-            teller.file("made", facts | found | {"bytes": len(data)})
         except (AppError, NotOurs, OSError) as error:
-            teller.file("failed", facts | {"reason": reason_of(error)})
+            return teller.file("failed", facts | {"reason": reason_of(error)})
+        return teller.file("made", facts | found | {"bytes": len(data)})
 
     if await worked(plan.items, one, count, partial(started, service), teller):
         teller.say(f"stopped; to go on: {plan.again}")

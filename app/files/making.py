@@ -48,8 +48,8 @@ INDIFFERENT: Final = frozenset((
     "access_log", "arena", "batch_s", "body_timeout_s", "c2pa_anchors", "cors_origins", "decode_memory_bytes",
     "decode_timeout_s", "default_timeout_s", "drain_s", "gpus", "host", "keys_file", "log_format", "log_level",
     "lone_threads", "max_batch", "max_body_bytes", "max_held_bytes", "max_held_pixels", "max_output_pixels",
-    "max_pixels", "max_requests", "max_timeout_s", "models_dir", "port", "presets_dir", "redis_url", "spin_us",
-    "tensorrt", "threads", "tile_s", "workers",
+    "max_pixels", "max_requests", "max_timeout_s", "models_dir", "models_key", "port", "presets_dir", "redis_url",
+    "spin_us", "tensorrt", "threads", "tile_s", "workers",
 ))
 # fmt: on
 """Settings that decide nothing about a file; every other one does, also one that is added later."""
