@@ -33,6 +33,8 @@ from app.tasks.generate import SEEDS
 KEPT: Final = frozenset(("seed", "compliance"))
 """What is told of a file that was made earlier."""
 SUFFIXES: Final = {one.value: f".{one.value}" for one in ImageFormat} | {"jpeg": ".jpg"}
+SMALL: Final = 65_536
+"""Bytes that are written before a thread for it could have started."""
 PRODUCTS_AHEAD: Final = 4
 """Batches of generated pictures in hand for every worker: one runs, one waits, and others are written."""
 PHOTOS_AHEAD: Final = 4
@@ -153,7 +155,11 @@ async def made(plan: Plan, service: Service, ledger: Ledger, teller: Teller) -> 
                 return teller.file("skipped", facts | {name: line[name] for name in KEPT & line.keys()})
             before = None if item.source is None else stamp(item.source)
             data, found = await room.make(lambda: maker.make(item))
-            await asyncio.to_thread(ledger.put, item.name, data, before, maker.made, found)
+            parts = (item.name, data, before, maker.made, found)
+            if len(data) > SMALL:
+                await asyncio.to_thread(ledger.put, *parts)
+            else:
+                ledger.put(*parts)
         except (AppError, NotOurs, OSError) as error:
             return teller.file("failed", facts | {"reason": reason_of(error)})
         return teller.file("made", facts | found | {"bytes": len(data)})

@@ -45,6 +45,7 @@ class Ledger:
         """
         self._out, self._overwrite = out, overwrite
         self._lines: dict[str, dict[str, Any]] = {}
+        self._folders: set[Path] = set()
         self._lock = threading.Lock()
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -98,11 +99,17 @@ class Ledger:
             OSError: it cannot be written.
         """
         path = self._out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(path.parent)
         partial = path.with_name(f".{path.name}.part")
         try:
-            partial.write_bytes(data)
-            line = {"file": name, **facts, "made": made, "of": source, "stamp": stamp(partial)}
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                told = os.fstat(file.fileno())
+            new = [told.st_size, told.st_mtime_ns]
+            line = {"file": name, **facts, "made": made, "of": source, "stamp": new}
             with self._lock:
                 self._file.write(json.dumps(line) + "\n")
                 self._file.flush()

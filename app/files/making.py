@@ -104,7 +104,8 @@ class Maker:
             AppError: as the route.
             OSError: the source cannot be read.
         """
-        head, query, body = await asyncio.to_thread(self._request, item)
+        asked = self._request(item) if item.source is None else await asyncio.to_thread(self._request, item)
+        head, query, body = asked
         response = await ENDPOINTS[self.edit](request(self.service, self.edit, head, query, body))
         facts = {name: response.headers[key] for name, key in HEADERS.items() if key in response.headers}
         return bytes(response.body), facts

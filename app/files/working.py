@@ -17,6 +17,8 @@ from app.service import Service
 from app.settings import Settings
 
 T = TypeVar("T")
+UNHURRIED_S: Final = 1.0
+"""Most seconds of a batch, instead of VITRINE_BATCH_S: nobody waits for a picture, and larger batches cost less."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -127,7 +129,8 @@ def opened(settings: Settings) -> Iterator[Service]:
     Raises:
         PresetError, KeyFileError: as `Service`.
     """
-    service = Service(settings, Metrics())
+    unhurried = settings.model_copy(update={"batch_s": max(settings.batch_s, UNHURRIED_S)})
+    service = Service(unhurried, Metrics())
     try:
         yield service
     finally:
