@@ -42,8 +42,8 @@ class Served:
     client: httpx.Client
 
     def children(self):
-        """The serving processes."""
-        return [pid for pid in tree(self.process.pid) if pid != self.process.pid]
+        """The serving processes, without their decoders."""
+        return [pid for pid in tree(self.process.pid) if parent(pid) == self.process.pid]
 
     def stop(self, seconds=60):
         """SIGTERM; gives the exit code."""
@@ -65,6 +65,14 @@ def value(text, name, **labels):
             found.append(float(number))
     assert found, f"no sample of {name} with {labels}"
     return sum(found)
+
+
+def parent(pid):
+    """The process that made this one; 0 when it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def alive(pid):

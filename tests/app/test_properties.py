@@ -12,8 +12,9 @@ from app.answers import Envelope, negotiate, ranked
 from app.composing import merged
 from app.errors import AppError, BadRequest, BodyTooLarge, InvalidOptions, NotAcceptable
 from app.images import ImageFormat
-from app.limits import SANE_ID, problem_parts, request_id
+from app.limits import problem_parts
 from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, RestyleOptions
+from app.scopes import SANE_ID, request_id
 from app.settings import Settings
 from app.tasks.colours import lab, rgb_of, srgb
 from app.tasks.compose import arranged, trimmed
