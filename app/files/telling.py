@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections import Counter
@@ -35,7 +36,10 @@ class Teller:
         self._total, self._verb, self._json = total, verb, as_json
         self._begun = self._told = time.monotonic()
         self.counts: Counter[str] = Counter()
-        self._bar = tqdm(total=total, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), smoothing=0.1)
+        self._bar = tqdm(
+            total=total, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), smoothing=0.1,
+            ncols=shutil.get_terminal_size().columns,  # 80 where a terminal does not know
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
