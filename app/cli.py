@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app import credentials, keys, model_commands, tune
+from app import credentials, keys, logs, model_commands, tune
 from app.credentials import CredentialsError
+from app.files import parsers as files
 from app.keys import KeyFileError, read_keys
 from app.presets import PresetError, Presets
 from app.provenance import Labels
@@ -24,7 +25,7 @@ from app.supervisor import Supervisor, bound
 
 
 def main() -> None:
-    """`vitrine serve`, `vitrine models`, `vitrine tune`. Exits with 2 when the settings or the models are wrong."""
+    """`vitrine` and its commands. Exits with 2 when the settings or the models are wrong."""
     parser = argparse.ArgumentParser(prog="vitrine", description="Product images for shops, on the shop's own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the models over HTTP")
@@ -33,14 +34,16 @@ def main() -> None:
     credentials.add_parser(commands)
     keys.add_parser(commands)
     tune.add_parser(commands)
+    files.add_parsers(commands)
     arguments = parser.parse_args()
+    arguments.words = sys.argv[1:]
     given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}
     try:
         settings = Settings(**given)
     except ValidationError as error:
         found = [[*(f"VITRINE_{name}".upper() for name in e["loc"][:1]), e["msg"]] for e in error.errors()]
         parser.exit(2, f"vitrine: {', '.join(': '.join(parts) for parts in found)}\n")
-    logging.basicConfig(level=settings.log_level.upper())
+    logs.configure(settings.log_level, settings.log_format)
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
     if arguments.command == "models":
@@ -50,9 +53,19 @@ def main() -> None:
     try:
         if arguments.command == "credentials":
             sys.exit(credentials.run(arguments))
-        sys.exit(tune.run(arguments, settings) if arguments.command == "tune" else serve(settings))
+        sys.exit(run(arguments, settings))
     except (CredentialsError, KeyFileError, PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """A command that needs the models; gives the exit code."""
+    if arguments.command in (*files.MODELS, "preset"):
+        logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))  # the progress is told otherwise
+        from app.files import checking, command  # not before the metrics know their folder
+
+        return checking.run(arguments, settings) if arguments.command == "preset" else command.run(arguments, settings)
+    return tune.run(arguments, settings) if arguments.command == "tune" else serve(settings)
 
 
 def serve(settings: Settings) -> int:
@@ -87,3 +100,7 @@ def serve(settings: Settings) -> int:
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -235,9 +235,11 @@ class Decoders:
             ours, theirs = socket.socketpair()
             with theirs:
                 text = self._code.format(path=sys.path, control=theirs.fileno())
+                # In a group of its own, so that a Ctrl-C which lets this process finish what it has does not end it.
                 self._template = subprocess.Popen(  # noqa: S603  # our own interpreter and words
-                    [sys.executable, "-c", text], pass_fds=[theirs.fileno()], env=ENVIRONMENT, stdin=subprocess.DEVNULL
-                )
+                    [sys.executable, "-c", text], pass_fds=[theirs.fileno()], env=ENVIRONMENT,
+                    stdin=subprocess.DEVNULL, process_group=0,
+                )  # fmt: skip
             self._orders = ours
         return self._orders
 

@@ -140,6 +140,15 @@ def _decode(data: bytes, limits: ImageLimits) -> Picture:
     return Picture(rgb, alpha, metadata)
 
 
+def format_of(data: bytes) -> str:
+    """The format of a picture in lower case, by its head; empty for none that is read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=READABLE) as image:
+            return "jpeg" if image.format == "MPO" else str(image.format).lower()
+    except Exception:  # as in `decode`
+        return ""
+
+
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
     if width * height > limits.max_pixels:
         raise ImageTooLarge(f"The image has {width}x{height} pixels; at most {limits.max_pixels} are accepted.")

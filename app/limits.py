@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.admission import Admission, Ticket
 from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
 from app.keys import Key
+from app.logs import REQUEST
 from app.scopes import header, request_id
 from app.service import Service
 
@@ -118,6 +119,7 @@ class Gate:
     async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status = time.monotonic(), 500
         scope["vitrine.service"] = self._service
+        REQUEST.set(scope)
 
         async def noted(message: Message) -> None:
             nonlocal status

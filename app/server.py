@@ -150,6 +150,7 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
         http=partial(Protocol, gate),  # type: ignore[arg-type]  # whatever makes one
         server_header=False,
         access_log=settings.access_log,
+        log_config=None,  # as everything else
         log_level=settings.log_level,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,

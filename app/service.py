@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -184,7 +185,8 @@ class Service:
             return function(*args), time.monotonic() - begun
 
         begun = time.monotonic()
-        result, seconds = await asyncio.get_running_loop().run_in_executor(self._codecs, run)
+        context = copy_context()  # so that what is logged there knows its request
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self._codecs, context.run, run)
         self.admission.spend(call.ticket, seconds)
         call.add(stage, time.monotonic() - begun)
         return result

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Whether every request is logged; /metrics counts them in any case."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
+    log_format: Literal["json", "text"] = "text"
+    """How: lines of text, or an object a line with time, level, event and request_id."""
 
     @model_validator(mode="after")
     def _go_together(self) -> Settings:

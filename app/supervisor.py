@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -74,7 +73,7 @@ class Supervisor:
             os.close(self._own_end)
             code = self._serve(self._alive_end)
         except BaseException:
-            traceback.print_exc()
+            log.critical("the process failed", exc_info=True)
         finally:
             logging.shutdown()
             os._exit(code)

@@ -150,6 +150,7 @@ async def _read_form(request: Request, model: type[Options], counts: FileCounts)
         if found and any(name == other for other, _ in fields):
             raise refuse(name, "is there more than once")
     read = {name: [await file.read() for file in found] for name, found in files.items()}
+    await form.close()
     return Upload(read, check(model, fields, "body"))
 
 

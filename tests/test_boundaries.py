@@ -12,6 +12,7 @@ HOMES = {
     "PIL": "app/images.py",
     "onnxruntime": "app/sessions.py",
     "prometheus_client": "app/metrics.py",
+    "structlog": "app/logs.py",
     "pydantic_settings": "app/settings.py",
     "torch": "training",
     "training": "training",
@@ -39,6 +40,11 @@ def test_a_library_is_imported_only_at_home(path):
 )
 def test_the_training_imports_neither_the_service_nor_the_measurements(path):
     assert {"app", "bench"}.isdisjoint(imported(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "vitrine_client").glob("*.py")), ids=lambda path: path.name)
+def test_the_client_needs_httpx_and_nothing_else(path):
+    assert set(imported(path)) <= {"httpx", "vitrine_client", "__future__"} | set(sys.stdlib_module_names)
 
 
 def test_the_command_line_leaves_the_metrics_alone_until_their_folder_is_known():

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import UnknownPreset
-from app.images import ImageFormat, ImageLimits, Pixels, decode
+from app.images import ImageLimits, Pixels, decode
 
 WHITE_SHARE = 0.995
 """How many of the pixels outside the product must be exactly 255 in the decoded file: a codec rings at edges."""
@@ -98,12 +98,12 @@ class Preset(BaseModel):
             found.append(Finding("megapixels", f"at most {self.megapixels:g}", f"{area:.2f}", area <= self.megapixels))
         return found
 
-    def findings(self, data: bytes, image_format: ImageFormat, alpha: Pixels) -> list[Finding]:
+    def findings(self, data: bytes, image_format: str, alpha: Pixels) -> list[Finding]:
         """Every rule, measured on a finished file; alpha (H, W) uint8 is the product's own, without its shadow."""
         picture = decode(data, ImageLimits(alpha.size))
         height, width = alpha.shape
         found = self.size_findings(picture.width, picture.height)
-        found.append(Finding("format", ", ".join(self.formats), image_format.value, image_format.value in self.formats))
+        found.append(Finding("format", ", ".join(self.formats), str(image_format), image_format in self.formats))
         least, most = self.file_bytes
         found.append(Finding("bytes", f"{least} to {most}", str(len(data)), least <= len(data) <= most))
         seen = [np.flatnonzero((alpha > 127).any(axis)) for axis in (1, 0)]
