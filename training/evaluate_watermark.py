@@ -100,18 +100,23 @@ def hide(hider: onnxruntime.InferenceSession, side: int, picture: Pixels, bits: 
 def logits_of(reader: onnxruntime.InferenceSession, side: int, picture: Pixels) -> NDArray[Any]:
     """What the reader sees in a picture, (ALIGNMENTS, B)."""
     tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
-    images = np.stack([aligned(tensor, side, *one) for one in ALIGNMENTS])
+    parts = {scale: resized(tensor, round(scale * side)) for scale in {scale for scale, _, _ in ALIGNMENTS}}
+    images = np.stack([surrounded(parts[scale], side, down, across) for scale, down, across in ALIGNMENTS])
     found: NDArray[Any] = reader.run(None, {"image": images})[0]
     return found
 
 
-def aligned(picture: Tensor, side: int, scale: float, down: float, across: float) -> Pixels:
-    """(1, 3, H, W) of 0 to 255 -> (side, side, 3): as a part of a whole, its edges repeated around it."""
-    part = round(scale * side)
-    top, left = round(down * (side - part)), round(across * (side - part))
-    resized = F.interpolate(picture, size=(part, part), mode="bilinear", align_corners=False, antialias=True)
-    image = resized[0].round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return np.pad(image, ((top, side - part - top), (left, side - part - left), (0, 0)), mode="edge")
+def resized(picture: Tensor, side: int) -> Pixels:
+    """(1, 3, H, W) of 0 to 255 -> (side, side, 3)."""
+    found = F.interpolate(picture, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+    return np.asarray(found[0].round().clamp(0, 255).byte().permute(1, 2, 0).numpy(), np.uint8)
+
+
+def surrounded(part: Pixels, side: int, down: float, across: float) -> Pixels:
+    """(S, S, 3) -> (side, side, 3): as a part of a whole, its edges repeated around it."""
+    room = side - len(part)
+    top, left = round(down * room), round(across * room)
+    return np.pad(part, ((top, room - top), (left, room - left), (0, 0)), mode="edge")
 
 
 def least_wrong(read: NDArray[np.bool_], bits: NDArray[np.float32]) -> int:

@@ -81,25 +81,27 @@ class Reading:
     rows: Final = len(ALIGNMENTS)
 
     def __init__(self, rgb: Pixels, side: int) -> None:
-        self._rgb, self._side = rgb, side
+        self._side = side
+        sizes = {scale: round(scale * side) for scale, _, _ in ALIGNMENTS}
+        self._parts = {scale: shrunk(rgb, size, size) for scale, size in sizes.items()}
         self.logits: Floats = np.zeros((self.rows, BITS), np.float32)
 
     def row(self, index: int) -> Row:
-        return {"image": aligned(self._rgb, self._side, *ALIGNMENTS[index])}
+        scale, down, across = ALIGNMENTS[index]
+        return {"image": surrounded(self._parts[scale], self._side, down, across)}
 
     def put(self, index: int, output: NDArray[Any]) -> None:
         self.logits[index] = output
 
 
-def aligned(rgb: Pixels, side: int, scale: float, down: float, across: float) -> Pixels:
-    """(side, side, 3): a picture as a part of `scale` of the whole each way, so far down and across as there is room.
+def surrounded(part: Pixels, side: int, down: float, across: float) -> Pixels:
+    """(S, S, 3) -> (side, side, 3): as a part of a whole, so far down and across as there is room.
 
     What is missing around it repeats its edges.
     """
-    part = round(scale * side)
-    top, left = round(down * (side - part)), round(across * (side - part))
-    around = ((top, side - part - top), (left, side - part - left), (0, 0))
-    return np.pad(shrunk(rgb, part, part), around, mode="edge")
+    room = side - len(part)
+    top, left = round(down * room), round(across * room)
+    return np.pad(part, ((top, room - top), (left, room - left), (0, 0)), mode="edge")
 
 
 def recognised(logits: Floats, known: Iterable[tuple[str, str]]) -> dict[str, Any]:
