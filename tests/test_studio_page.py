@@ -358,6 +358,7 @@ def test_a_photo_is_enhanced_with_the_keyboard_alone(browser, client):
         page.keyboard.press("Tab")  # the documentation
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "enhance-photo"
+        page.wait_for_timeout(300)  # the browser opens no chooser while the page is still taking its lists in
         with page.expect_file_chooser() as waiting:
             page.keyboard.press("Enter")
         waiting.value.set_files([{"name": "shoe.jpg", "mimeType": "image/jpeg", "buffer": photo()}])

@@ -20,6 +20,7 @@ from training.relighting import Relighting
 from training.restoration import RestorationTrainer
 from training.sketching import Sketching
 from training.translation import TranslationTrainer
+from training.watermarking import WatermarkTrainer
 
 
 def make(name, **changes):
@@ -46,8 +47,11 @@ def make(name, **changes):
     if name == "harmonize":
         view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
         return recipe, HarmonizeTrainer(recipe, [view])
-    photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]
-    return recipe, RestorationTrainer(recipe, Photos(photos))
+    photos = Photos([random.integers(0, 256, (300, 300, 3), dtype=np.uint8)])
+    if name == "watermark":
+        products = Labelled(random.integers(0, 256, (4, 128, 128, 4), dtype=np.uint8), np.arange(4) % 2, ("a", "b"))
+        return recipe, WatermarkTrainer(recipe, photos, products)
+    return recipe, RestorationTrainer(recipe, photos)
 
 
 def weights(trainer):

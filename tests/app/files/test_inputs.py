@@ -1,7 +1,5 @@
 """Which files a command reads, and what becomes of their names."""
 
-import os
-
 import pytest
 
 from app.files.inputs import found, planned
@@ -9,13 +7,13 @@ from app.files.options import UsageError
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path, monkeypatch):
     """A folder with pictures, other files and folders; the current directory is the one above."""
     root = tmp_path / "photos"
     for name in ("b.JPG", "a.png", "sub/deep/c.tiff", "sub/a.webp", ".hidden.jpg", ".trash/d.jpg", "notes.txt"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(name.encode())
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     return root
 
 
