@@ -15,9 +15,9 @@ from app.batching import Line
 from app.contracts import prove, reason, smoke_row
 from app.errors import UnknownModel
 from app.metrics import Metrics
-from app.repository import Model, RepositoryError, active_version, homes, read_model
+from app.repository import Model, RepositoryError, active_version, homes
 from app.sessions import Engine
-from app.signatures import verify_signature
+from app.signatures import read_signed
 
 log = logging.getLogger("vitrine.models")
 OpenEngine = Callable[[bytes], Engine]
@@ -153,9 +153,7 @@ class Loader:
         for home in homes(self.root):
             kept = old.named(home.name)
             try:
-                model = read_model(home / active_version(home))
-                if self.key is not None:
-                    verify_signature(home / active_version(home), self.key)
+                model = read_signed(home / active_version(home), self.key)
                 same = kept is not None and kept.digest == model.digest and kept.label == model.label
                 new[home.name] = kept if kept and same else self.load(model)
             except RepositoryError as error:

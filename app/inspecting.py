@@ -16,12 +16,13 @@ from app.tasks.watermark import Reading, recognised
 async def inspect(service: Service, call: Call, data: bytes) -> tuple[dict[str, Any], Picture]:
     """The marks found in one upload; also gives the upload as it was read."""
     picture = await service.decode(call, data)
+    known = service.known_models
     with service.admission.holding(picture.width * picture.height):
-        hidden = await hidden_mark(service, call, picture)
+        hidden = await hidden_mark(service, call, picture, known)
     signed = await service.timed("decode", call, credentials.read, data, service.settings.c2pa_anchors)
     origin = dict(picture.metadata.origin)
     label = origin.pop("china_label", None)
-    digests = {digest for _, digest in service.known_models}
+    digests = {digest for _, digest in known}
     marks = {
         "xmp": {"found": bool(origin), **origin, "known_model": origin.get("model_digest") in digests},
         "china_label": {"found": label is not None, **parsed(label)},
@@ -31,7 +32,7 @@ async def inspect(service: Service, call: Call, data: bytes) -> tuple[dict[str, 
     return marks, picture
 
 
-async def hidden_mark(service: Service, call: Call, picture: Picture) -> dict[str, Any]:
+async def hidden_mark(service: Service, call: Call, picture: Picture, known: list[tuple[str, str]]) -> dict[str, Any]:
     """What `recognised` says of a picture, or why nothing can be said."""
     reader = call.catalogue.first("watermark-reader")
     if reader is None:
@@ -39,7 +40,7 @@ async def hidden_mark(service: Service, call: Call, picture: Picture) -> dict[st
     rgb = picture.rgb if picture.alpha is None else over(np.dstack([picture.rgb, picture.alpha]), (255, 255, 255))
     work = await service.timed("decode", call, Reading, rgb, reader.model.manifest.size)
     await service.infer(call, reader, work, lambda: None)
-    return recognised(work.logits, service.known_models)
+    return recognised(work.logits, known)
 
 
 def parsed(label: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import secrets
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -57,9 +58,9 @@ class Key(BaseModel):
     concurrency: int | None = Field(None, ge=1)
     """Most requests at once; no limit by default."""
 
-    @property
+    @cached_property
     def limit(self) -> RateLimitItem | None:
-        """`rate`, as the library has it."""
+        """`rate`, as the library has it; read once, since every request asks."""
         return None if self.rate is None else parse(self.rate)
 
 

@@ -16,14 +16,13 @@ from app.repository import (
     homes,
     read_active,
     read_manifest,
-    read_model,
     rollback,
     rollback_target,
     version_folder,
     versions,
 )
 from app.sessions import Session
-from app.signatures import sign, verify_signature
+from app.signatures import read_signed, sign
 
 Label = tuple[str, str | None]
 Line = tuple[str, bool]  # the text, and whether it is good news
@@ -142,10 +141,7 @@ def verify(root: Path, name: str, version: str, key: Path | None = None) -> None
     Raises:
         RepositoryError: something is wrong.
     """
-    folder = version_folder(root, name, version)
-    model = read_model(folder)
-    if key is not None:
-        verify_signature(folder, key)
+    model = read_signed(version_folder(root, name, version), key)
     try:
         session = Session(model.data)
     except Exception as error:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from app import __version__
-from app.credentials import Signer
+from app.credentials import SOURCES, Signer
 from app.images import ImageFormat, Pixels, encode
 from app.metadata import Credits
 from app.settings import Settings
-
-SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 NO_CREDITS = Credits()
 

@@ -68,13 +68,14 @@ class Rates:
             raise
 
     async def _begin(self, name: str, most: int) -> None:
+        refusal = TooManyAtOnce(f"At most {most} requests of this key at once.", Retry_After="1")
         # Those of this process alone can be too many already; and when Redis is gone they are all that is known.
         if self._under_way[name] >= most:
-            raise TooManyAtOnce(f"At most {most} requests of this key at once.", Retry_After="1")
+            raise refusal
         self._under_way[name] += 1
         if await self._shared(name, 1) > most:
             await self._end(name)
-            raise TooManyAtOnce(f"At most {most} requests of this key at once.", Retry_After="1")
+            raise refusal
 
     async def leave(self, key: Key) -> None:
         """A request is over."""

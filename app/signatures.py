@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, Final
 
-from app.repository import RepositoryError
+from app.repository import Model, RepositoryError, read_model
 
 SIGNATURE: Final = "model.sig"
 SIGNED: Final = ("manifest.json", "model.onnx")
@@ -27,6 +27,18 @@ def verify_signature(folder: Path, key: Path) -> None:
         config.set_hashing_config(hashing_of(folder)).verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library raises nearly anything
         raise RepositoryError(f"{folder}: the signature is not good ({type(error).__name__})") from error
+
+
+def read_signed(folder: Path, key: Path | None) -> Model:
+    """As `read_model`, of a version that must be signed where there is a `key`.
+
+    Raises:
+        RepositoryError: as `read_model` and `verify_signature`.
+    """
+    model = read_model(folder)
+    if key is not None:
+        verify_signature(folder, key)
+    return model
 
 
 def sign(folder: Path, key: Path) -> None:
