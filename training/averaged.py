@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
@@ -17,6 +18,11 @@ N = TypeVar("N", bound=nn.Module)
 def early(decay: float, index: int) -> float:
     """The decay of an average in step `index`: early averages forget faster."""
     return min(decay, (1 + index) / (10 + index))
+
+
+def annealed(rate: float, index: int, steps: int) -> float:
+    """A learning rate in step `index` of `steps`: down half a cosine to a fiftieth (Loshchilov & Hutter 2017)."""
+    return rate * (0.02 + 0.49 * (1 + math.cos(math.pi * index / steps)))
 
 
 @torch.no_grad()
@@ -65,3 +71,17 @@ class Averaged(Generic[N]):
         self.net.load_state_dict(groups["net"])
         self.ema.load_state_dict(groups["ema"])
         restore_optimizer(self._optimizer, groups.get("optimizer", {}))
+
+
+class AveragedTrainer(Generic[N]):
+    """What trainers of one averaged network share; see `loop.Trainer`."""
+
+    averaged: Averaged[N]
+
+    def state(self) -> dict[str, Mapping[str, Tensor]]:
+        """As `loop.Trainer`."""
+        return self.averaged.state()
+
+    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """As `loop.Trainer`."""
+        self.averaged.restore(groups)

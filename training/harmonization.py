@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.averaged import Averaged
+from training.averaged import Averaged, AveragedTrainer, annealed
 from training.composites import Floats, Random, floats, read_views, unit
 from training.cutout import bounds
 from training.data import DataError
@@ -99,7 +98,7 @@ def harmonize_terms(found: Tensor, target: Tensor, mask: Tensor, parameters: Ten
     return {"colour": colour.mean(), "mean": difference.abs().mean(), "change": parameters.square().mean()}
 
 
-class HarmonizeTrainer:
+class HarmonizeTrainer(AveragedTrainer[HarmonizeNet]):
     """Trains a `HarmonizeNet`; see `loop.Trainer`."""
 
     def __init__(self, recipe: HarmonizeRecipe, data: list[View], device: str = "cpu") -> None:
@@ -111,7 +110,7 @@ class HarmonizeTrainer:
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
-        rate = recipe.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
+        rate = annealed(recipe.lr, index, recipe.steps)
         numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=random)))
         views = [self.data[int(at)] for at in numbers.integers(0, len(self.data), self.batch_size)]
         parts = stacked([pair(view, recipe.network.size, numbers) for view in views])
@@ -120,12 +119,6 @@ class HarmonizeTrainer:
         terms = harmonize_terms(changed(rgb, parameters), target, mask, parameters)
         self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
-
-    def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return self.averaged.state()
-
-    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:

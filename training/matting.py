@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.averaged import Averaged
+from training.averaged import Averaged, AveragedTrainer
 from training.composites import Material, Sample, Shares, sample
 from training.hardware import has_fast_bf16
 from training.networks.matting import MattingConfig, MattingNet
@@ -52,7 +52,7 @@ class MattingRecipe:
         return self.side
 
 
-class MattingTrainer:
+class MattingTrainer(AveragedTrainer[MattingNet]):
     """Trains a `MattingNet`; see `loop.Trainer`."""
 
     def __init__(self, recipe: MattingRecipe, data: Material, device: str = "cpu") -> None:
@@ -74,12 +74,6 @@ class MattingTrainer:
         terms = matting_terms(logits.float(), residual.float(), *rest)
         self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
-
-    def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return self.averaged.state()
-
-    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:

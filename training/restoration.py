@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.averaged import Averaged
+from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Photos
 from training.degrade import Degradation, degraded_pairs
 from training.hardware import has_fast_bf16
@@ -38,7 +37,7 @@ class RestorationRecipe:
     bf16: bool = True
 
 
-class RestorationTrainer:
+class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
     """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`."""
 
     def __init__(self, recipe: RestorationRecipe, data: Photos, device: str = "cpu") -> None:
@@ -46,7 +45,7 @@ class RestorationTrainer:
         self.recipe, self.data, self.device = recipe, data, torch.device(device)
         config = recipe.network
         net = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
-        self.averaged: Averaged[EnhanceNet | LevelNet] = Averaged(net, self.device, recipe.ema_decay)
+        self.averaged = Averaged(net, self.device, recipe.ema_decay)
         self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
 
@@ -60,18 +59,12 @@ class RestorationTrainer:
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
-        rate = recipe.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
+        rate = annealed(recipe.lr, index, recipe.steps)
         clean = self.data.patches(self.batch_size, recipe.patch, random)
         pairs = degraded_pairs(clean, recipe.scale, recipe.degradation, random)
         terms = self._terms(*(tensor.to(self.device) for tensor in pairs))
         self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
-
-    def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return self.averaged.state()
-
-    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.averaged import Averaged
+from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Labelled, Photos
 from training.hardware import has_fast_bf16
 from training.networks.watermark import LUMA, WatermarkConfig, WatermarkNet, room_of
@@ -51,7 +50,7 @@ class WatermarkRecipe:
         return float(self.loud ** (1 - self.done(step)))
 
 
-class WatermarkTrainer:
+class WatermarkTrainer(AveragedTrainer[WatermarkNet]):
     """Trains a `WatermarkNet` on photos and curated products; see `loop.Trainer`."""
 
     def __init__(self, recipe: WatermarkRecipe, photos: Photos, products: Labelled, device: str = "cpu") -> None:
@@ -63,7 +62,7 @@ class WatermarkTrainer:
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
-        rate = recipe.lr * min(1.0, (index + 1) / 200) * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
+        rate = annealed(recipe.lr * min(1.0, (index + 1) / 200), index, recipe.steps)
         pictures = self.pictures(recipe.batch_size, random).to(self.device)
         bits = torch.randint(2, (len(pictures), recipe.network.bits), generator=random).float().to(self.device)
         net = self.averaged.net
@@ -117,12 +116,6 @@ class WatermarkTrainer:
         # What is over white keeps its colour times its alpha when the white's share is taken away.
         share = (255 - large[..., 3:].astype(np.float32)) / 255
         return np.asarray(np.clip(large[..., :3] - share * (255 - ground), 0, 255).round(), np.uint8)
-
-    def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return self.averaged.state()
-
-    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.augment import augment, warp
-from training.averaged import Averaged
+from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Labelled
 from training.hardware import has_fast_bf16
 from training.networks.features import FeatureConfig, FeatureNet
@@ -74,7 +73,7 @@ def puzzles(pictures: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.stack([*turned, *mixed]), torch.cat([turns, orders])
 
 
-class EvaluatorTrainer:
+class EvaluatorTrainer(AveragedTrainer[FeatureNet]):
     """Trains a `FeatureNet` on products over white; see `loop.Trainer`."""
 
     def __init__(self, recipe: EvaluatorRecipe, data: Labelled, device: str = "cpu") -> None:
@@ -103,7 +102,7 @@ class EvaluatorTrainer:
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
-        rate = recipe.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * index / recipe.steps)))
+        rate = annealed(recipe.lr, index, recipe.steps)
         rate *= min(1.0, (index + 1) / min(100.0, 0.1 * recipe.steps))
         pictures, labels = self._draw(random)
         if recipe.labelled:
@@ -113,12 +112,6 @@ class EvaluatorTrainer:
             terms = puzzle_terms(self._answer(rgb), answer.to(self.device))
         self.averaged.step(index, rate, terms, recipe.weights)
         return {name: term.item() for name, term in terms.items()}
-
-    def state(self) -> dict[str, Mapping[str, Tensor]]:
-        return self.averaged.state()
-
-    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.averaged.restore(groups)
 
     @torch.no_grad()
     def picture(self) -> Pixels:
