@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket
-from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
+from app.errors import AppError, BodyTimeout, ClientGone, Draining
 from app.keys import Key
 from app.logs import REQUEST
 from app.scopes import header, request_id
@@ -45,15 +45,7 @@ def problem(scope: Scope, service: Service, error: AppError) -> Response:
 
 def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
     """A problem's body and the fields of its head."""
-    facts: dict[str, Any] = {
-        "type": f"urn:vitrine:problem:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-        "request_id": request_id(scope),
-    }
-    if isinstance(error, InvalidOptions):
-        facts["errors"] = error.errors
+    facts = error.problem(request_id(scope))
     body = encoded(facts).encode()
     headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
     headers |= dict([NO_SNIFFING])
