@@ -120,8 +120,9 @@ class Gate:
                 MutableHeaders(scope=message).setdefault(*NO_SNIFFING)
             await send(message)
 
-        path = scope["path"]
+        path, traces = scope["path"], self._service.traces
         endpoint = self._endpoints.get(path) if scope["method"] == "POST" else None
+        trace = traces.begin(scope) if traces is not None and endpoint is not None else None
         try:
             if endpoint is None:
                 await self.app(scope, receive, noted)
@@ -131,6 +132,8 @@ class Gate:
         finally:
             route = path if endpoint else getattr(scope.get("route"), "path", "other")
             self._service.metrics.finished(route, status, time.monotonic() - begun)
+            if trace is not None:
+                trace.end(status)
 
     def turned_away(self, scope: Scope) -> AppError | None:
         """Why a request is refused at its head, counted; None for every other one, which is let in.

@@ -36,7 +36,7 @@ def service_of(request: Request) -> Service:
 
 def call_of(request: Request) -> Call:
     """The request on its way: from here on it sees the models of this moment, whatever is loaded meanwhile."""
-    return Call(service_of(request).catalogue, request.scope["vitrine.ticket"])
+    return Call(service_of(request).catalogue, request.scope["vitrine.ticket"], request.scope.get("vitrine.trace"))
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
