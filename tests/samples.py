@@ -1,6 +1,6 @@
 """Pictures of products to send, cut out of the gallery's sheets: they are in the repository already.
 
-The bus is of Google Scanned Objects (CC BY 4.0), the garments are of the clothing dataset (CC0); docs/gallery.md.
+docs/gallery.md names their sources.
 """
 
 import io

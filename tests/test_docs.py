@@ -115,6 +115,13 @@ def test_every_setting_that_is_named_exists():
         assert named <= known, f"{page}: {named - known}"
 
 
+def test_every_metric_that_is_named_exists(client):
+    known = set(re.findall(r"# TYPE (\w+)", client.get("/metrics").text)) | {"vitrine_client"}
+    for page in pages():
+        named = set(re.findall(r"`(vitrine_\w+?)(?:_bucket|_sum|_count)?[`{]", page.read_text()))
+        assert {name for name in named if name not in known and name.removesuffix("_total") not in known} == set(), page
+
+
 def test_every_picture_of_a_request_is_shown_and_made():
     """`python -m tests.api_pictures URL` makes them of these very requests."""
     for page in sorted({*(ROOT / "docs/api").glob("*.md")} - {ROOT / "docs/api/index.md"}):

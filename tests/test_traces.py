@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.server
 import itertools
+import json
 import subprocess
 import sys
 import threading
@@ -167,9 +168,9 @@ def collector(monkeypatch):
         thread.join()
 
 
-def test_a_collector_gets_them_as_otlp_also_the_last_ones(collector):
+def test_a_collector_gets_them_as_otlp_also_the_last_ones(collector, capfd):
     """The real server, in two processes: what was not yet sent when it stops is sent then."""
-    with running(WORKERS=2, THREADS=1) as server:
+    with running(WORKERS=2, THREADS=1, LOG_FORMAT="json", ACCESS_LOG="true") as server:
         for seed in range(4):
             assert server.client.post("/generate", json={"seed": seed}, headers=PARENT).status_code == 200
     names = Counter(span.name for span in collector.spans)
@@ -178,6 +179,9 @@ def test_a_collector_gets_them_as_otlp_also_the_last_ones(collector):
     assert collector.services == {"vitrine"}
     assert names == {"POST /generate": 4, "queue": 4, "infer": 4, "encode": 4, "batch": 4}
     assert {span.trace_id.hex() for span in collector.spans} == {CALLERS}
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["trace_id"] for line in lines if line.get("path") == "/generate"] == 4 * [CALLERS]
+    assert not [line for line in lines if line.get("path") == "/readyz" and "trace_id" in line]
 
 
 def test_a_collector_that_is_not_there_harms_nobody(monkeypatch):
