@@ -226,6 +226,6 @@ def forms(options: type[BaseModel], found: Examples) -> dict[str, Any]:
     """The request of `/compose`: a form with several files, one of which may be a text instead."""
     images = {"type": "array", "minItems": 1, "maxItems": 4, "items": BINARY}
     text = text_fields(options)["backdrop"]
-    backdrop = {"description": text.pop("description", ""), "anyOf": [BINARY, text]}
+    backdrop = {"description": text.pop("description", ""), "anyOf": [text, BINARY]}
     content = form(options, {"image": images, "backdrop": backdrop}, shown(found))
     return {"requestBody": {"required": True, "content": content}}
