@@ -99,7 +99,7 @@ def script(block, port):
 
 def alike(text):
     """Lines without what differs from run to run."""
-    lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    lines = [" ".join(line.split()) for line in text.replace("\r", "\n").splitlines() if line.strip()]
     for pattern, word in PATHS:
         lines = [pattern.sub(word, line) for line in lines]
     return lines
