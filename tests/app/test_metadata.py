@@ -17,12 +17,13 @@ def test_a_packet_is_read_as_text_or_bytes(packet):
     assert read_xmp(packet).credits.copyright == "(c) Shop"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7"])
-def test_no_encoding_hides_a_document_type(encoding):
-    declared = f'<?xml version="1.0" encoding="{encoding}"?>{DTD}{PACKET.format("&b;")}'
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32", "utf-7"])
+@pytest.mark.parametrize("declared", ["utf-8", "utf-16", "utf-7"])
+def test_no_encoding_hides_a_document_type(encoding, declared):
+    text = f'<?xml version="1.0" encoding="{declared}"?>{DTD}{PACKET.format("&b;")}'
     for mark in (b"", codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE):
-        assert read_xmp(mark + declared.encode(encoding)).credits.copyright is None
-    assert read_xmp(declared).credits.copyright is None
+        assert read_xmp(mark + text.encode(encoding)).credits.copyright is None
+    assert read_xmp(text).credits.copyright is None
 
 
 @pytest.mark.parametrize("packet", [None, 3, b"", b"\xff\xfe", "\ud800", "<a>", "<a/>" * 60_000, PACKET.format("&#0;")])
