@@ -53,6 +53,7 @@ class EnhanceOptions(BaseModel):
     denoise: float | None = Field(None, ge=0, le=1)
     background: str = Field("keep", pattern=rf"^(keep|white|transparent|{COLOUR})$")
     preset: str | None = None
+    model: str | None = None
     format: Format | None = None
     quality: int = Field(90, ge=1, le=100)
 
