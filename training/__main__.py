@@ -35,6 +35,7 @@ from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
 from training.report import report
+from training.report_enhancers import is_enhancer, report_enhancers
 from training.restoration import RestorationRecipe, RestorationTrainer, read_clean
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
@@ -83,9 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
-    command = commands.add_parser("report", help="compare generators on one page, with pictures")
+    command = commands.add_parser("report", help="compare generators, or enhancers, on one page, with pictures")
     command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="versions' folders, or runs")
-    command.add_argument("--data", type=Path, required=True, help="a folder made by curate")
+    add_data(command, "for generators, a folder made by curate; for enhancers, photos and standard pairs")
     command.add_argument("--out", type=Path, default=Path("docs/quality"))
     command.add_argument("--truncation", type=float, default=0.8, help="as the service has it (default: %(default)s)")
     command.set_defaults(run=run_report)
@@ -306,7 +307,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """Write the page and its pictures, to be looked at."""
-    for path in report(options.folders, options.data, options.out, options.truncation):
+    if is_enhancer(options.folders[0]):
+        written = report_enhancers(options.folders, options.data, options.out)
+    elif len(options.data) > 1:
+        raise DataError("generators are compared on one folder")
+    else:
+        written = report(options.folders, options.data[0], options.out, options.truncation)
+    for path in written:
         say(str(path))
 
 

@@ -96,6 +96,20 @@ def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalo
     assert f"| {measure} | {quality[measure]:g} " in (folder / "card.md").read_text()
 
 
+def test_a_page_compares_enhancers(models, catalogue, tmp_path, capsys):
+    folders = [str(models / name / "1") for name in ("enhance-x2", "enhance-x4")]
+    main(["report", *folders, "--data", str(catalogue), "--out", str(tmp_path)])
+    page = (tmp_path / "enhancer.md").read_text()
+
+    assert "## 2 times the size" in page
+    assert "## 4 times the size" in page
+    assert "| PSNR (Y) above bicubic, mean |" in page
+    assert all((tmp_path / f"enhancer-{name}-1.webp").is_file() for name in ("enhance-x2", "enhance-x4"))
+    with pytest.raises(SystemExit):
+        main(["report", folders[0], str(models / "restoration-level" / "1"), "--data", str(catalogue)])
+    assert "enhancers only" in capsys.readouterr().err
+
+
 def test_an_enhancer_of_another_scale_says_what_it_began_with(models):
     manifests = {
         name: json.loads((models / name / "1" / "manifest.json").read_text()) for name in ("enhance-x2", "enhance-x4")
