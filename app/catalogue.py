@@ -99,6 +99,26 @@ class Catalogue:
         models = (one for one in self if one.model.manifest.task == task)
         return next((one for one in models if wanted in (None, one.name, one.label)), None)
 
+    def enhancers(self, scale: int, wanted: str | None = None) -> list[Loaded]:
+        """The passes that make a picture at least `scale` times larger; one where it is no larger.
+
+        All by the model that is `wanted`; else each by the first model of the largest scale that is not too large.
+
+        Raises:
+            UnknownModel: there is no such model, or none at all.
+        """
+        first = self.find("enhance", wanted)
+        there = [one for one in self if one.model.manifest.task == "enhance"] if wanted is None else [first]
+        there.sort(key=lambda one: one.model.manifest.scale)
+        passes: list[Loaded] = []
+        done = 1
+        while not passes or done < scale:
+            largest = max([m for one in there if (m := one.model.manifest.scale) * done <= scale], default=0)
+            one = next((one for one in there if one.model.manifest.scale == largest), there[0])
+            passes.append(one)
+            done *= one.model.manifest.scale
+        return passes
+
 
 @dataclass(frozen=True, slots=True)
 class Loader:

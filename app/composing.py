@@ -167,7 +167,7 @@ async def for_marketplace(
     identity: Identity,
 ) -> tuple[Answer, Picture]:  # fmt: skip
     """One upload restored, cut out and laid on the canvas that a preset wants; also gives the upload as it was read."""
-    model = call.catalogue.find("enhance")
+    model = call.catalogue.enhancers(options.scale, options.model)[0]
     picture = await service.decode(call, data)
     backdrop = "#ffffff" if options.background in ("keep", "white") else options.background
     quality = options.quality if "quality" in options.model_fields_set else None
@@ -176,7 +176,8 @@ async def for_marketplace(
     area = picture.width * picture.height
     with service.admission.holding(6 * area + 4 * scene.width * scene.height):
         product = await product_of(service, call, picture, "auto", None)
-        canvas = await placed(service, call, [product], scene, partial(restored, service, call, options.denoise))
+        sized = partial(restored, service, call, options.denoise, model.name)
+        canvas = await placed(service, call, [product], scene, sized)
         mark = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
         file, compliance = await service.timed("encode", call, fitted, canvas, image_format, quality, mark, preset)
     return Answer([file], image_format, model.label, model.digest, call.ms, compliance), picture
@@ -212,11 +213,13 @@ async def enlarged(service: Service, call: Call, rgba: Pixels, box: Box) -> Pixe
     """A product at the size of its box: as it is where that is no larger, by the enhancer where it is much larger."""
     if box.height <= ENLARGED * rgba.shape[0]:
         return await service.timed("decode", call, resize, rgba, box.width, box.height)
-    return await restored(service, call, None, rgba, box)
+    return await restored(service, call, None, None, rgba, box)
 
 
-async def restored(service: Service, call: Call, denoise: float | None, rgba: Pixels, box: Box) -> Pixels:
-    """A product restored and at the size of its box."""
+async def restored(
+    service: Service, call: Call, denoise: float | None, wanted: str | None, rgba: Pixels, box: Box
+) -> Pixels:
+    """A product restored and at the size of its box; by the enhancer that is `wanted`, if any."""
     factor = box.height / rgba.shape[0]
     if factor < 0.5 or (denoise == 0 and factor <= 1):  # what is shrunk that far is clean already
         return await service.timed("decode", call, resize, rgba, box.width, box.height)
@@ -228,7 +231,7 @@ async def restored(service: Service, call: Call, denoise: float | None, rgba: Pi
         large = resize(at_scale(large, rgb, scale), box.width, box.height)
         return np.dstack([large, resize(rgba[..., 3], box.width, box.height)])
 
-    return await service.enlarge(call, rgb, max(2, scale), strength, finish)
+    return await service.enlarge(call, rgb, call.catalogue.enhancers(scale, wanted), strength, finish)
 
 
 async def placed(service: Service, call: Call, products: list[Pixels], scene: Scene, sized: Sizing) -> Canvas:

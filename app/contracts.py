@@ -90,7 +90,7 @@ def check_fields(model: Model) -> None:
     m = model.manifest
     needs = {
         "generate": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
-        "enhance": {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2, "scale": m.scale == 2},
+        "enhance": {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2, "scale": m.scale in (2, 4)},
         "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
         "harmonize": {"size": 1 <= m.size <= MAX_SIDE},

@@ -41,6 +41,7 @@ ENHANCE: Final[Examples] = {
         {"scale": 4, "denoise": 1.0, "format": "avif", "quality": 60},
     ),
     "marketplace": ("A main image, with the check of its rules", {"preset": "amazon-main"}),
+    "pinned": ("By one model, whatever others there are", {"scale": 2, "model": "enhance-x2"}),
 }
 COMPOSE: Final[Examples] = {
     "marble": (

@@ -13,7 +13,7 @@ from typing import Final
 LONGEST: Final = 500
 """Characters of a field that are kept."""
 LONGEST_XMP: Final = 200_000
-"""Bytes of a packet that are looked at."""
+"""Characters of a packet that are looked at."""
 RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC: Final = "{http://purl.org/dc/elements/1.1/}"
 IPTC: Final = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
@@ -57,13 +57,16 @@ def cleaned(value: object) -> str | None:
 
 
 def read_xmp(packet: object) -> Metadata:
-    """The fields of an XMP packet (ISO 16684-1), which may be elements or attributes; none where it is malformed."""
-    text = packet.encode() if isinstance(packet, str) else packet
-    if not isinstance(text, bytes) or not text or len(text) > LONGEST_XMP or b"<!" in text:  # no entities, no DTD
-        return Metadata()
+    """The fields of an XMP packet (ISO 16684-1), which may be elements or attributes; none where it is malformed.
+
+    A packet in a picture is UTF-8, whatever its XML declaration says, so nothing hides from the search for a DTD.
+    """
     try:
-        root = ET.fromstring(text.strip(b"\0 \r\n\t"))  # noqa: S314  # no DTD, and not in the serving process
-    except (ET.ParseError, ValueError, LookupError):
+        text = packet.decode() if isinstance(packet, bytes) else packet
+        if not isinstance(text, str) or len(text) > LONGEST_XMP or "<!" in text:  # no entities, no DTD
+            return Metadata()
+        root = ET.fromstring(text.strip("\0 \r\n\t"))  # noqa: S314  # no DTD, and not in the serving process
+    except (ET.ParseError, ValueError):
         return Metadata()
     found: dict[str, str] = {}
     for element in root.iter(f"{RDF}Description"):

@@ -134,7 +134,7 @@ async def generate(
             call, model, work, lambda: [finished(index, rgba) for index, rgba in enumerate(work.outputs)]
         )
     else:
-        call.catalogue.find("enhance")
+        call.catalogue.enhancers(1)  # refused before the work, not after it
         small = await service.infer(call, model, work, lambda: work.outputs)
         parts = [enlarged_product(service, call, rgba, side, partial(finished, i)) for i, rgba in enumerate(small)]
         files = await together(parts)
@@ -146,9 +146,7 @@ async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int
 
     With full restoration, which takes the generator's mottle for the noise that it looks like.
     """
-    scale = 1
-    while rgba.shape[0] * scale < side:
-        scale *= 2
+    scale = -(-side // rgba.shape[0])
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
     rgb = fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8))
 
@@ -156,7 +154,7 @@ async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int
         alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
         return finished(np.dstack([large, alpha]))
 
-    return await service.enlarge(call, rgb, scale, 1.0, finish_large)
+    return await service.enlarge(call, rgb, call.catalogue.enhancers(scale), 1.0, finish_large)
 
 
 def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: ImageFormat, mark: Mark) -> bytes:
@@ -171,7 +169,8 @@ async def enhance(
     service: Service, call: Call, data: bytes, options: EnhanceOptions, image_format: ImageFormat, identity: Identity
 ) -> tuple[Answer, Picture]:
     """One upload, sharper, cleaner, larger; also gives the upload as it was read."""
-    model = call.catalogue.find("enhance")
+    passes = call.catalogue.enhancers(options.scale, options.model)
+    model = passes[0]
     picture = await service.decode(call, data)
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
@@ -181,9 +180,8 @@ async def enhance(
         if options.background != "keep" and picture.alpha is None:
             picture = await cut_out(service, call, picture, ["background"])
         mark = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
-        file = await restored(
-            service, call, picture, options, partial(finish_enhanced, picture, options, image_format, mark)
-        )
+        finished = partial(finish_enhanced, picture, options, image_format, mark)
+        file = await restored(service, call, picture, options, passes, finished)
     return Answer([file], image_format, model.label, model.digest, call.ms), picture
 
 
@@ -214,8 +212,9 @@ async def cut_out(service: Service, call: Call, picture: Picture, where: list[st
 
 
 async def restored(
-    service: Service, call: Call, picture: Picture, options: EnhanceOptions, finished: Callable[[Pixels], Encoded]
-) -> Encoded:
+    service: Service, call: Call, picture: Picture, options: EnhanceOptions, passes: list[Loaded],
+    finished: Callable[[Pixels], Encoded],
+) -> Encoded:  # fmt: skip
     """The upload's colours restored and enlarged; its very own pixels for scale 1 without restoration."""
     if options.scale == 1 and options.denoise == 0:
         return await service.timed("encode", call, finished, picture.rgb)
@@ -226,15 +225,13 @@ async def restored(
     if strength is None:
         strength = await estimated_level(service, call, rgb)
     return await service.enlarge(
-        call, rgb, max(2, options.scale), strength, lambda large: finished(at_scale(large, rgb, options.scale))
+        call, rgb, passes, strength, lambda large: finished(at_scale(large, rgb, options.scale))
     )
 
 
 def at_scale(large: Pixels, rgb: Pixels, scale: int) -> Pixels:
-    """The enhancer's output with the upload's mean colour and, for scale 1, its size."""
-    if scale == 1:
-        large = resize(large, rgb.shape[1], rgb.shape[0])
-    return keep_mean(large, rgb)
+    """The enhancer's output at `scale` times the upload's size, with its mean colour."""
+    return keep_mean(resize(large, scale * rgb.shape[1], scale * rgb.shape[0]), rgb)
 
 
 async def estimated_level(service: Service, call: Call, rgb: Pixels) -> float:

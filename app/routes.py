@@ -134,7 +134,7 @@ async def enhance(request: Request) -> Response:
     preset = None if options.preset is None else service.presets.find(options.preset)
     envelope, image_format = negotiate_for(request, options.format, preset)
     check_background(options.background, image_format)
-    model = call.catalogue.find("enhance")
+    model = call.catalogue.enhancers(options.scale, options.model)[0]
     headers = head(request, model, identity := identity_of(service, call, upload, image_format))
     if envelope is Envelope.BYTES and not_modified(request, identity.etag):
         return Response(status_code=304, headers=headers)

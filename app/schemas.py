@@ -69,6 +69,8 @@ class EnhanceOptions(BaseModel):
     """keep, or what the product that is cut out is laid on: white, transparent or #rrggbb."""
     preset: str | None = None
     """A marketplace's rules, one of GET /presets: cuts the product out and lays it on the preset's canvas."""
+    model: str | None = None
+    """A model of the task enhance, NAME or NAME@VERSION; the one for the scale by default."""
     format: Format | None = None
     """Of the picture; what Accept asks for by default, else WebP or what the preset wants."""
     quality: int = Field(90, ge=1, le=100)

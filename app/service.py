@@ -216,18 +216,21 @@ class Service:
         call.add(stage, time.monotonic() - begun)
         return result
 
-    async def enlarge(self, call: Call, rgb: Pixels, scale: int, strength: float, finish: Callable[[Pixels], T]) -> T:
-        """(H, W, 3) uint8 -> (scale*H, scale*W, 3), restored with `strength`; gives what `finish` makes of it."""
-        model = call.catalogue.find("enhance")
-        m, done = model.model.manifest, 1
-        while True:
-            shape = self._tile_shape(call, model, rgb)
-            tiles = Tiles(rgb, strength, shape=shape, margin=m.margin, scale=m.scale)
-            done *= m.scale
-            if done >= scale:
-                return await self._submit(call, model, model.line_for(shape), tiles, partial(finish, tiles.output))
-            rgb = await self._submit(call, model, model.line_for(shape), tiles, partial(np.asarray, tiles.output))
+    async def enlarge(
+        self, call: Call, rgb: Pixels, passes: list[Loaded], strength: float, finish: Callable[[Pixels], T]
+    ) -> T:
+        """(H, W, 3) uint8 through every pass, restored with `strength`; gives what `finish` makes of the large one."""
+        *earlier, last = passes
+        for model in earlier:
+            line, tiles = self._tiles(call, model, rgb, strength)
+            rgb = await self._submit(call, model, line, tiles, partial(np.asarray, tiles.output))
             strength = 0.0  # later passes see a restored picture: there is nothing left to restore
+        line, tiles = self._tiles(call, last, rgb, strength)
+        return await self._submit(call, last, line, tiles, partial(finish, tiles.output))
+
+    def _tiles(self, call: Call, model: Loaded, rgb: Pixels, strength: float) -> tuple[Line, Tiles]:
+        m, shape = model.model.manifest, self._tile_shape(call, model, rgb)
+        return model.line_for(shape), Tiles(rgb, strength, shape=shape, margin=m.margin, scale=m.scale)
 
     def _tile_shape(self, call: Call, model: Loaded, rgb: Pixels) -> tuple[int, int]:
         """Large tiles, unless somebody may have to wait for them; a picture that is alone is shared out evenly.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 import urllib.request
@@ -10,12 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from app.repository import read_models
+from bench.bare import seconds
 from bench.facts import machine
 from bench.pictures import photo
 from bench.servers import serving, stop_on_sigterm, vitrine
 from bench.work import ROOT
 
-SIDE: Final = 1024
+ENHANCED: Final = 512
+"""The side of the photos that targets are set for when they are enhanced, in px."""
 BOUNDARY: Final = "vitrine-editing"
 SNAPSHOT: Final = "image/jpeg"
 
@@ -26,11 +30,16 @@ class Edit(NamedTuple):
     route: str
     options: Mapping[str, str]
     target_s: float | None = None
+    side: int = 1024
+    """Of the photo, in px."""
 
 
 EDITS: Final = (
     Edit("/enhance", {"scale": "1", "denoise": "0", "background": "white"}),
     Edit("/enhance", {"scale": "2"}),
+    Edit("/enhance", {"scale": "2"}, 2.5, ENHANCED),
+    Edit("/enhance", {"scale": "2", "model": "enhance-x2-fast"}, 0.4, ENHANCED),
+    Edit("/enhance", {"scale": "4"}, None, ENHANCED),
     Edit("/compose", {"backdrop": "#ffffff"}, 1.5),
     Edit("/compose", {"backdrop": "marble", "anchor": "bottom", "shadow": "soft"}, 1.5),
     Edit("/compose", {"preset": "amazon-main"}),
@@ -81,34 +90,61 @@ def wait(url: str, edit: Edit, data: bytes) -> float:
     return time.monotonic() - begun
 
 
-def measure(url: str, runs: int, side: int) -> list[Waits]:
+def measure(url: str, runs: int) -> list[Waits]:
     """Every edit, `runs` times in turn after one that does not count."""
-    data = photo(side, side)
     waits = [Waits(edit, []) for edit in EDITS]
     for number in range(runs + 1):
         for one in waits:
-            seconds = wait(url, one.edit, data)
+            seconds = wait(url, one.edit, photo(one.edit.side, one.edit.side))
             if number:
                 one.seconds.append(seconds)
     return waits
 
 
-def markdown(facts: Mapping[str, str], waits: list[Waits], runs: int, side: int) -> str:
-    """The table."""
+class Share(NamedTuple):
+    """An enhancer beside its bare convolutions: the seconds of each, for the same picture."""
+
+    model: str
+    whole: float
+    bare: float
+
+
+def shares(waits: list[Waits]) -> list[Share]:
+    """Of every enhancer that doubles the size, by the edits of the smaller photo."""
+    models, found = read_models(ROOT / "models"), []
+    for one in waits:
+        if one.edit.side == ENHANCED and one.edit.options["scale"] == "2":
+            name = one.edit.options.get("model", "enhance-x2")
+            found.append(Share(name, one.p50, seconds(models[name].data, ENHANCED, os.cpu_count() or 1)))
+    return found
+
+
+def markdown(facts: Mapping[str, str], waits: list[Waits], bare: list[Share], runs: int) -> str:
+    """The tables."""
     lines = ["# How long one caller waits for an edit", ""]
     lines += [
-        f"A {side}x{side} JPEG, answered as JPEG, {runs} times each, in turn, nothing else running: `make editing`.",
+        f"A JPEG, answered as JPEG, {runs} times each, in turn, nothing else running: `make editing`.",
         "",
     ]
     lines += [
         ", ".join(f"{name} {facts[name]}" for name in ("processor", "cores", "commit", "Python", "onnxruntime")),
         "",
     ]
-    lines += ["| request | p50 | worst | asked |", "| --- | ---: | ---: | ---: |"]
+    lines += ["| request | photo | p50 | worst | asked |", "| --- | ---: | ---: | ---: | ---: |"]
     for one in waits:
         options = " ".join(f"{name}={value}" for name, value in one.edit.options.items())
         asked = f"{one.edit.target_s:g} s" if one.edit.target_s else ""
-        lines.append(f"| `{one.edit.route} {options}` | {one.p50:.2f} s | {one.worst:.2f} s | {asked} |")
+        size = f"{one.edit.side}x{one.edit.side}"
+        lines.append(f"| `{one.edit.route} {options}` | {size} | {one.p50:.2f} s | {one.worst:.2f} s | {asked} |")
+    lines += [
+        "",
+        f"The whole request for {ENHANCED}x{ENHANCED} px beside nothing but its model's convolutions, on all cores, "
+        "in this process (at least 0.75 is asked):",
+        "",
+        "| model | request | convolutions | share |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [f"| {one.model} | {one.whole:.2f} s | {one.bare:.2f} s | {one.bare / one.whole:.2f} |" for one in bare]
     return "\n".join(lines) + "\n"
 
 
@@ -116,14 +152,13 @@ def main() -> None:
     """Measure, then write the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.editing", description=__doc__)
     parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--side", type=int, default=SIDE, help="of the photo, in px")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "editing.md")
     options = parser.parse_args()
     stop_on_sigterm()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with serving(vitrine(), options.out.with_suffix(".log")) as running:
-        waits = measure(f"http://127.0.0.1:{running.port}", options.runs, options.side)
-    options.out.write_text(markdown(machine(), waits, options.runs, options.side))
+        waits = measure(f"http://127.0.0.1:{running.port}", options.runs)
+    options.out.write_text(markdown(machine(), waits, shares(waits), options.runs))
 
 
 if __name__ == "__main__":

@@ -30,11 +30,13 @@ from training.gallery import gallery
 from training.harmonization import HarmonizeRecipe, HarmonizeTrainer, read_pairs
 from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
+from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
 from training.relighting import Relighting, RelightRecipe
 from training.report import report
-from training.restoration import RestorationRecipe, RestorationTrainer
+from training.report_enhancers import is_enhancer, report_enhancers
+from training.restoration import RestorationRecipe, RestorationTrainer, read_clean
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
@@ -82,9 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_data(command, "photos; for a generator, a folder made by curate; for cutout, what it was trained on")
     command.add_argument("--save", action="store_true", help="write the figures into the manifest and the card")
     command.set_defaults(run=run_evaluate)
-    command = commands.add_parser("report", help="compare generators on one page, with pictures")
+    command = commands.add_parser("report", help="compare generators, or enhancers, on one page, with pictures")
     command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="versions' folders, or runs")
-    command.add_argument("--data", type=Path, required=True, help="a folder made by curate")
+    add_data(command, "for generators, a folder made by curate; for enhancers, photos and standard pairs")
     command.add_argument("--out", type=Path, default=Path("docs/quality"))
     command.add_argument("--truncation", type=float, default=0.8, help="as the service has it (default: %(default)s)")
     command.set_defaults(run=run_report)
@@ -118,7 +120,7 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
     add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
-    if name.startswith("cutout"):
+    if name.startswith("cutout") or name == "enhance-x4":
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name.startswith("garments"):
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
@@ -190,11 +192,28 @@ def prepare(
         if weights:
             trainer.averaged.begin(weights)
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
+    if isinstance(recipe, RestorationRecipe):
+        return prepare_restoration(recipe, folders, device, start)
     if isinstance(recipe, RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
         return prepare_of_several(recipe, folders, device)
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
     return prepare_of_one(recipe, folders[0], device)
+
+
+def prepare_restoration(
+    recipe: RestorationRecipe, folders: list[Path], device: str, start: Path | None
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for restoration; an enhancer of any scale may begin with one that doubles the size."""
+    body: dict[str, torch.Tensor] = {}
+    if start is not None and isinstance(recipe.network, EnhanceConfig):
+        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=2)))
+        body = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
+        recipe = replace(recipe, start=digest)
+    photos = Photos(read_clean(folders, "train", recipe.patch))
+    trainer = RestorationTrainer(recipe, photos, device)
+    trainer.begin(body)
+    return recipe, trainer, {"pictures": len(photos.photos)}
 
 
 def prepare_of_several(
@@ -216,18 +235,15 @@ def prepare_of_several(
 
 
 def prepare_of_one(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe | RestorationRecipe, folder: Path, device: str
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
         isinstance(recipe, DcganRecipe) and recipe.network.classes
     ):
         return prepare_products(recipe, folder, device)
-    if isinstance(recipe, DcganRecipe):
-        grey = read_fashion_mnist(folder)
-        return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
-    photos = Photos(read_photos(folder, "train", least=recipe.patch))
-    return recipe, RestorationTrainer(recipe, photos, device), {"pictures": len(photos.photos)}
+    grey = read_fashion_mnist(folder)
+    return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
 
 
 def prepare_products(
@@ -291,7 +307,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """Write the page and its pictures, to be looked at."""
-    for path in report(options.folders, options.data, options.out, options.truncation):
+    if is_enhancer(options.folders[0]):
+        written = report_enhancers(options.folders, options.data, options.out)
+    elif len(options.data) > 1:
+        raise DataError("generators are compared on one folder")
+    else:
+        written = report(options.folders, options.data[0], options.out, options.truncation)
+    for path in written:
         say(str(path))
 
 

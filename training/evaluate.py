@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from training.cards import write_card
 from training.data import DataError, read_photos, read_products
-from training.degrade import Degradation, degrade
 from training.evaluate_cutout import evaluate_cutout
 from training.evaluate_generator import Draw, Yardstick, draw_sample, note_generator, read_held_out
-from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab, psnr
+from training.evaluate_restoration import Enhancer, evaluate_enhancer, evaluate_level
+from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab
 from training.evaluate_watermark import PICTURES, evaluate_watermark
 from training.evaluators.frozen import load_evaluators
 from training.export import GenerateGraph, averaged_of, graph_of, rounded, versions
@@ -30,9 +30,7 @@ from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
 from training.pictures import Pixels, sheet, write_picture
 
-SIDE = 320  # px of the clean crops
-SHOWN = 4
-SEVERAL = ("cutout", "relight", "harmonize", "watermark")
+SEVERAL = ("cutout", "relight", "harmonize", "watermark", "enhance", "level")
 """Tasks that are measured on several folders."""
 
 
@@ -65,6 +63,11 @@ def of_several(
     session: onnxruntime.InferenceSession, manifest: dict[str, Any], folder: Path, data: list[Path]
 ) -> Report:
     """As `evaluate`, for the tasks that are measured on several folders."""
+    if manifest["task"] == "level":
+        return evaluate_level(session, data)
+    if manifest["task"] == "enhance":
+        enhancer = Enhancer(session, load(newest(folder.parents[1], "restoration-level")))
+        return evaluate_enhancer(enhancer, manifest["scale"], data)
     side = manifest["size"]
     if manifest["task"] == "cutout":
         return evaluate_cutout(session, side, data)
@@ -86,11 +89,6 @@ def of_one(session: onnxruntime.InferenceSession, manifest: dict[str, Any], fold
         return evaluate_sketch(session, manifest, data)
     if manifest["task"] == "generate":
         return evaluate_generator(folder, data)
-    photos = read_photos(data, "test", least=192, most=50)
-    if manifest["task"] == "level":
-        return evaluate_level(session, photos)
-    if manifest["task"] == "enhance":
-        return evaluate_enhancer(session, load(newest(folder.parents[1], "restoration-level")), photos)
     raise EvaluationError(f"there is no evaluation of {manifest['task']!r}")
 
 
@@ -128,62 +126,6 @@ def newest(models: Path, name: str) -> Path:
 def load(folder: Path) -> onnxruntime.InferenceSession:
     """The session of a version's model."""
     return onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A clean crop (H, W, 3) and what the published recipe makes of it (H / 2, W / 2, 3) at `level`."""
-
-    clean: Pixels
-    small: Pixels
-    level: float
-
-
-def trials(photos: list[Pixels]) -> list[Trial]:
-    """Each photo cropped to at most SIDE px and degraded to a level that its index draws."""
-    found = []
-    for index, photo in enumerate(photos):
-        height, width = (min(n, SIDE) // 2 * 2 for n in photo.shape[:2])
-        random = torch.Generator().manual_seed(index)
-        level = float(torch.rand((), generator=random))
-        clean = photo[:height, :width]
-        found.append(Trial(clean, degrade(clean, 2, level, Degradation(), random), level))
-    return found
-
-
-def evaluate_enhancer(
-    enhancer: onnxruntime.InferenceSession, estimator: onnxruntime.InferenceSession, photos: list[Pixels]
-) -> Report:
-    """PSNR against bicubic's, with the strength estimated from the degraded photo as the service does."""
-    report = Report()
-    gains: list[float] = []
-    rows: list[Pixels] = []
-    for trial in trials(photos):
-        strength = estimator.run(None, {"image": trial.small[None]})[0]
-        restored = enhancer.run(None, {"image": trial.small[None], "strength": strength})[0][0]
-        height, width = trial.clean.shape[:2]
-        bicubic = np.asarray(cv2.resize(trial.small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-        gains.append(psnr(restored, trial.clean) - psnr(bicubic, trial.clean))
-        if len(rows) < 4 * SHOWN:
-            nearest = np.asarray(cv2.resize(trial.small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-            rows += [picture[:192, :192] for picture in (nearest, bicubic, restored, trial.clean)]
-    data = f"{len(gains)} held-out photos, degraded by the recipe to random levels"
-    report.add("PSNR above bicubic, mean", float(np.mean(gains)), "dB", data)
-    report.add("PSNR above bicubic, worst", min(gains), "dB", data)
-    report.add("photos better than bicubic", sum(gain > 0 for gain in gains), f"of {len(gains)}", data)
-    report.picture = sheet(rows, columns=4)
-    return report
-
-
-def evaluate_level(estimator: onnxruntime.InferenceSession, photos: list[Pixels]) -> Report:
-    """Mean absolute error of the estimated level, beside that of always saying the mean."""
-    report, tried = Report(), trials(photos)
-    levels = np.array([trial.level for trial in tried])
-    found = np.array([float(estimator.run(None, {"image": trial.small[None]})[0][0]) for trial in tried])
-    data = f"{len(photos)} held-out photos, degraded by the recipe to random levels"
-    report.add("mean absolute error", float(np.abs(found - levels).mean()), "of strength", data)
-    report.add("the same of always saying the mean", float(np.abs(levels - levels.mean()).mean()), "of strength", data)
-    return report
 
 
 @dataclass(frozen=True, slots=True)

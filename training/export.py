@@ -65,7 +65,7 @@ class GenerateGraph(nn.Module):
 
 
 class EnhanceGraph(nn.Module):
-    """image (N, T, T, 3) uint8, strength (N,) in [0, 1] -> image (N, 2T, 2T, 3) uint8."""
+    """image (N, T, T, 3) uint8, strength (N,) in [0, 1] -> image (N, scale*T, scale*T, 3) uint8."""
 
     def __init__(self, net: EnhanceNet) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         generator.load_state_dict(dict(ema))
         generator.measure_style_mean()
         return GenerateGraph(generator).eval()
-    if name == "enhance-x2":
+    if name in ("enhance-x2", "enhance-x2-fast", "enhance-x4"):
         enhancer = EnhanceNet(EnhanceConfig(**settings))
         enhancer.load_state_dict(dict(ema))
         return EnhanceGraph(enhancer).eval()
@@ -481,7 +481,7 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
         return {"task": "generate", "size": graph.net.config.size, "classes": classes}
     if isinstance(graph, EnhanceGraph):
         config = graph.net.config
-        return {"task": "enhance", "tile": TILE, "margin": config.convs + 2, "scale": config.scale}
+        return {"task": "enhance", "tile": TILE, "margin": config.radius, "scale": config.scale}
     if isinstance(graph, CutoutGraph):
         return {"task": "cutout", "size": graph.side}
     if isinstance(graph, RelightGraph):

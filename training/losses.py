@@ -24,10 +24,3 @@ def gradient_penalty(logits: Tensor, picture: Tensor) -> Tensor:
 def non_saturating(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross-entropy of the discriminator (Goodfellow et al. 2014) on (N,) logits."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-
-def restoration_terms(output: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Both (N, 3, H, W) in [0, 1]: `l1`, and `gradient`, the L1 distance of horizontal and vertical differences."""
-    horizontal = F.l1_loss(output[..., 1:] - output[..., :-1], target[..., 1:] - target[..., :-1])
-    vertical = F.l1_loss(output[..., 1:, :] - output[..., :-1, :], target[..., 1:, :] - target[..., :-1, :])
-    return {"l1": F.l1_loss(output, target), "gradient": horizontal + vertical}

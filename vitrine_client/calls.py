@@ -72,9 +72,10 @@ def generate(
 
 def enhance(
     image: Source, *, scale: Literal[1, 2, 4] | None = None, denoise: float | None = None,
-    background: str | None = None, preset: str | None = None, format: Format | None = None, quality: int | None = None,
+    background: str | None = None, preset: str | None = None, model: str | None = None, format: Format | None = None,
+    quality: int | None = None,
 ) -> Call[Answer]:  # fmt: skip
-    """A photo, sharper, cleaner, larger."""
+    """A photo, sharper, cleaner, larger; `model` is an enhancer's name, such as a faster one's."""
     options = {name: value for name, value in locals().items() if name != "image"}
     return uploaded("/enhance", [image], options)
 

@@ -1,6 +1,8 @@
 """Generated products at more than their own size."""
 
 import asyncio
+import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -13,8 +15,9 @@ class Repeating:
     def __init__(self):
         self.strengths = []
 
-    async def enlarge(self, call, rgb, scale, strength, finish):
+    async def enlarge(self, call, rgb, passes, strength, finish):
         self.strengths.append(strength)
+        scale = math.prod(passes)
         return finish(rgb.repeat(scale, 0).repeat(scale, 1))
 
 
@@ -23,7 +26,8 @@ def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
     rgba[3:13, 3:13] = (0, 255, 0, 120)  # what a generator guesses where it is not sure
     rgba[4:12, 4:12] = (200, 0, 0, 255)
     service = Repeating()
-    large = asyncio.run(enlarged_product(service, None, rgba, 60, lambda finished: finished))
+    call = SimpleNamespace(catalogue=SimpleNamespace(enhancers=lambda scale: [4] if scale == 4 else []))
+    large = asyncio.run(enlarged_product(service, call, rgba, 60, lambda finished: finished))
 
     assert large.shape == (64, 64, 4)
     assert service.strengths == [1.0]

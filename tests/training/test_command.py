@@ -12,6 +12,7 @@ from training.__main__ import main
 
 FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
 FACTS += ["--limits", "Shapes only."]
+SLOW = ["--device", "cpu", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,11 @@ def models(catalogue, curated, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     for name, data in (("garments-64", curated), ("restoration-level", catalogue), ("enhance-x2", catalogue)):
         run = home / "runs" / name
-        main([name, "--quick", "--data", str(data), "--out", str(run), "--device", "cpu", "--threads", "1"])
+        main([name, "--quick", "--data", str(data), "--out", str(run), *SLOW])
         main(["export", str(run), "--models", str(home / "models"), *FACTS])
+    run, start = home / "runs" / "enhance-x4", home / "models" / "enhance-x2" / "1"
+    main(["enhance-x4", "--quick", "--data", str(catalogue), "--out", str(run), "--start", str(start), *SLOW])
+    main(["export", str(run), "--models", str(home / "models"), *FACTS])
     return home / "models"
 
 
@@ -56,14 +60,14 @@ def test_a_photo_keeps_its_split_when_others_come_or_go(curated, catalogue, tmp_
 def test_what_was_trained_can_be_served(models):
     served = read_models(models)  # checks manifests and hashes
 
-    assert set(served) == {"garments-64", "enhance-x2", "restoration-level"}
+    assert set(served) == {"garments-64", "enhance-x2", "enhance-x4", "restoration-level"}
     assert served["garments-64"].manifest.classes == ("cup", "sign")
     session = onnxruntime.InferenceSession(served["garments-64"].data, providers=["CPUExecutionProvider"])
     inputs = {"z": np.zeros((2, 64), np.float32), "label": np.array([0, 1]), "truncation": np.ones(2, np.float32)}
     assert session.run(None, inputs)[0].shape == (2, 64, 64, 4)
 
 
-@pytest.mark.parametrize("name", ["garments-64", "enhance-x2", "restoration-level"])
+@pytest.mark.parametrize("name", ["garments-64", "enhance-x2", "enhance-x4", "restoration-level"])
 def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     manifest = json.loads((models / name / "1" / "manifest.json").read_text())
 
@@ -77,7 +81,8 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     ("name", "measure"),
     [
         ("garments-64", "coverage"),
-        ("enhance-x2", "PSNR above bicubic, mean"),
+        ("enhance-x2", "PSNR (Y) above bicubic, mean"),
+        ("enhance-x4", "PSNR (Y) above bicubic, worst"),
         ("restoration-level", "mean absolute error"),
     ],
 )
@@ -89,6 +94,29 @@ def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalo
         record["measure"]: record["value"] for record in json.loads((folder / "manifest.json").read_text())["quality"]
     }
     assert f"| {measure} | {quality[measure]:g} " in (folder / "card.md").read_text()
+
+
+def test_a_page_compares_enhancers(models, catalogue, tmp_path, capsys):
+    folders = [str(models / name / "1") for name in ("enhance-x2", "enhance-x4")]
+    main(["report", *folders, "--data", str(catalogue), "--out", str(tmp_path)])
+    page = (tmp_path / "enhancer.md").read_text()
+
+    assert "## 2 times the size" in page
+    assert "## 4 times the size" in page
+    assert "| PSNR (Y) above bicubic, mean |" in page
+    assert all((tmp_path / f"enhancer-{name}-1.webp").is_file() for name in ("enhance-x2", "enhance-x4"))
+    with pytest.raises(SystemExit):
+        main(["report", folders[0], str(models / "restoration-level" / "1"), "--data", str(catalogue)])
+    assert "enhancers only" in capsys.readouterr().err
+
+
+def test_an_enhancer_of_another_scale_says_what_it_began_with(models):
+    manifests = {
+        name: json.loads((models / name / "1" / "manifest.json").read_text()) for name in ("enhance-x2", "enhance-x4")
+    }
+
+    assert manifests["enhance-x4"]["scale"] == 4
+    assert manifests["enhance-x4"]["recipe"]["start"] == manifests["enhance-x2"]["sha256"]
 
 
 def test_the_same_command_resumes_and_a_second_export_is_a_second_version(curated, tmp_path, capsys):

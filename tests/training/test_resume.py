@@ -1,5 +1,6 @@
 """N steps, a stop and N more give the same weights as 2N; nobody resumes another recipe's run."""
 
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_a_stopped_and_resumed_run_gives_the_weights_of_one_run(name, tmp_path):
     assert all(torch.equal(expected[key], resumed[key]) for key in expected)
     _, untrained = make(name)
     assert any(not torch.equal(t, expected[key]) for key, t in weights(untrained).items())
+
+
+def test_pieces_on_machines_that_forget_all_but_the_checkpoint_are_one_run(tmp_path):
+    recipe, whole = make("enhance-x2")
+    train(whole, asdict(recipe), tmp_path / "whole")
+    for piece in range(8):
+        here, before = tmp_path / f"machine-{piece}", tmp_path / f"machine-{piece - 1}"
+        if piece:
+            shutil.copytree(before / "checkpoint", here / "checkpoint")
+            shutil.rmtree(before)
+        _, part = make("enhance-x2")
+        done = train(part, asdict(recipe), here, max_minutes=0)
+
+    assert done == 8
+    assert all(torch.equal(tensor, weights(part)[name]) for name, tensor in weights(whole).items())
+    assert all(path.stat().st_size < 16_000_000 for path in (here / "checkpoint").iterdir())
 
 
 def test_another_recipes_run_is_not_resumed(tmp_path):
