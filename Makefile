@@ -56,9 +56,9 @@ $(VENV)/docs-installed: $(VENV)/serve-installed
 	$(PIP) -e '.[docs]'
 	@touch $@
 
-# The variable silences an advertisement.
+# The variable silences an advertisement. Not --quiet, under which warnings are not even counted.
 docs: $(VENV)/docs-installed  ## the site; every link leads somewhere
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html"
 
 $(VENV)/fuzz-installed: $(VENV)/test-installed

@@ -40,7 +40,9 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def commands(self):
-        """The commands of a console block, each with the lines that it prints."""
+        """The commands of a console block, each with the lines that it prints; or those of a script."""
+        if self.language == "bash":
+            return [(line.strip(), []) for line in self.text.replace("\\\n", " ").splitlines()]
         found = []
         for line in self.text.splitlines():
             if found and found[-1][0].endswith("\\"):
