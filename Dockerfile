@@ -17,9 +17,9 @@ STOPSIGNAL SIGTERM
 CMD ["vitrine", "serve"]
 
 FROM base AS gpu
-RUN pip install -c constraints.txt '.[gpu,c2pa,redis]'
+RUN pip install -c constraints.txt '.[gpu,c2pa,otel,redis]'
 USER 10001
 
 FROM base AS cpu
-RUN pip install -c constraints.txt '.[cpu,c2pa,redis]'
+RUN pip install -c constraints.txt '.[cpu,c2pa,otel,redis]'
 USER 10001

@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help serve training test fuzz bench editing soak clean
+.PHONY: help serve training test docs fuzz bench editing soak clean
 help:  ## what can be made
 	@echo "make serve     install the service into $(VENV) and serve models/ on 127.0.0.1:8000"
 	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
 	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
+	@echo "make docs      install mkdocs into $(VENV) and build the documentation's site into build/site"
 	@echo "make fuzz      30 minutes of damaged uploads, metadata and requests, then schemathesis (docs/hostile-inputs.md)"
 	@echo "make bench     compare with the raw limit and other servers, 25 minutes on an idle machine; needs wrk (Debian's)"
 	@echo "make soak      20 minutes of mixed and hostile traffic; both install into $(BENCH), write bench/results"
@@ -41,7 +42,7 @@ training: $(VENV)/training-installed  ## the offline half
 
 $(VENV)/test-installed: $(VENV)/training-installed
 	@echo "installing what the tests need"
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,docs,otel]'
 	@touch $@
 
 test: $(VENV)/test-installed  ## lint, types, tests
@@ -49,6 +50,16 @@ test: $(VENV)/test-installed  ## lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+$(VENV)/docs-installed: $(VENV)/serve-installed
+	@echo "installing mkdocs"
+	$(PIP) -e '.[docs]'
+	@touch $@
+
+# The variable silences an advertisement. Not --quiet, under which warnings are not even counted.
+docs: $(VENV)/docs-installed  ## the site; every link leads somewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 $(VENV)/fuzz-installed: $(VENV)/test-installed
 	@echo "installing atheris"

@@ -209,13 +209,14 @@ class Batcher:
         max_rows: int = 16384,
         restarted: Callable[[], None] = lambda: None,
         finisher: Executor | None = None,
+        ran: Callable[[Batch, float], None] | None = None,
     ) -> None:
-        """`restarted` is told of every worker thread that had to be replaced.
+        """`restarted` is told of every worker thread that had to be replaced, `ran` of every batch and when it began.
 
         Work is finished by the worker that ran its last row, in whose processor's cache it is; or by `finisher`, where
         the workers have GPUs to feed.
         """
-        self._max_rows, self._restarted, self._finisher = max_rows, restarted, finisher
+        self._max_rows, self._restarted, self._finisher, self._ran = max_rows, restarted, finisher, ran
         self._open = True
         # The event loop's half. It never waits for a lock: what it and the workers tell each other goes through deques.
         self._owed: dict[Client, float] = {}
@@ -462,6 +463,8 @@ class Batcher:
             first = self._process(batch[:middle], worker, alone)
             return first + self._process(batch[middle:], worker, alone)
         kind.metrics.batch(len(batch), time.monotonic() - begun)
+        if self._ran is not None:
+            self._ran(batch, begun)
         return self._completed(batch)
 
     def _run(self, kind: Line, batch: Batch, worker: int, alone: bool) -> None:

@@ -24,8 +24,8 @@ from app.settings import Settings, share_metrics, unknown_settings
 from app.supervisor import Supervisor, bound
 
 
-def main() -> None:
-    """`vitrine` and its commands. Exits with 2 when the settings or the models are wrong."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="vitrine", description="Product images for shops, on the shop's own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the models over HTTP")
@@ -35,6 +35,12 @@ def main() -> None:
     keys.add_parser(commands)
     tune.add_parser(commands)
     files.add_parsers(commands)
+    return parser
+
+
+def main() -> None:
+    """`vitrine` and its commands. Exits with 2 when the settings or the models are wrong."""
+    parser = make_parser()
     arguments = parser.parse_args()
     arguments.words = sys.argv[1:]
     given = {} if getattr(arguments, "workers", None) is None else {"workers": arguments.workers}

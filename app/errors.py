@@ -16,6 +16,11 @@ class AppError(Exception):
         super().__init__(detail or self.title)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
+    def problem(self, request_id: str) -> dict[str, Any]:
+        """The error as RFC 9457 has it."""
+        facts = {"type": f"urn:vitrine:problem:{self.code}", "title": self.title, "status": self.status}
+        return {**facts, "detail": str(self), "request_id": request_id}
+
 
 class BadRequest(AppError):
     """The request itself is malformed."""
@@ -118,6 +123,9 @@ class InvalidOptions(AppError):
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors[:3]))
         self.errors = errors
+
+    def problem(self, request_id: str) -> dict[str, Any]:
+        return {**super().problem(request_id), "errors": self.errors}
 
 
 class RateLimited(AppError):

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket
-from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
+from app.errors import AppError, BodyTimeout, ClientGone, Draining
 from app.keys import Key
 from app.logs import REQUEST
 from app.scopes import header, request_id
@@ -45,15 +45,7 @@ def problem(scope: Scope, service: Service, error: AppError) -> Response:
 
 def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
     """A problem's body and the fields of its head."""
-    facts: dict[str, Any] = {
-        "type": f"urn:vitrine:problem:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-        "request_id": request_id(scope),
-    }
-    if isinstance(error, InvalidOptions):
-        facts["errors"] = error.errors
+    facts = error.problem(request_id(scope))
     body = encoded(facts).encode()
     headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
     headers |= dict([NO_SNIFFING])
@@ -128,8 +120,9 @@ class Gate:
                 MutableHeaders(scope=message).setdefault(*NO_SNIFFING)
             await send(message)
 
-        path = scope["path"]
+        path, traces = scope["path"], self._service.traces
         endpoint = self._endpoints.get(path) if scope["method"] == "POST" else None
+        trace = traces.begin(scope) if traces is not None and endpoint is not None else None
         try:
             if endpoint is None:
                 await self.app(scope, receive, noted)
@@ -139,6 +132,8 @@ class Gate:
         finally:
             route = path if endpoint else getattr(scope.get("route"), "path", "other")
             self._service.metrics.finished(route, status, time.monotonic() - begun)
+            if trace is not None:
+                trace.end(status)
 
     def turned_away(self, scope: Scope) -> AppError | None:
         """Why a request is refused at its head, counted; None for every other one, which is let in.

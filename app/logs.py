@@ -59,6 +59,9 @@ def json_formatter() -> logging.Formatter:
             event.update(zip(ACCESS, parts, strict=True), event="request")
         if known is not None:
             event["request_id"] = known
+        trace = (REQUEST.get() or {}).get("vitrine.trace")
+        if trace is not None:
+            event["trace_id"] = trace.name
         return event
 
     return structlog.stdlib.ProcessorFormatter(

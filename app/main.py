@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from app import __version__, pages
+from app import __version__, openapi, pages
 from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
 from app.limits import Gate, problem
 from app.routes import compose, enhance, generate, inspect, restyle, router, service_of
@@ -42,7 +42,11 @@ def create_app(service: Service) -> Gate:
         await service.rates.close()
         await asyncio.to_thread(service.stop)
 
-    app = FastAPI(title="Vitrine", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Vitrine", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        description=openapi.ABOUT, openapi_tags=openapi.TAGS,
+    )  # fmt: skip
+    app.openapi = openapi.document(app)  # type: ignore[method-assign]  # as FastAPI's own manual does
     app.add_exception_handler(AppError, render_error)
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(Exception, render_unexpected)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from app import composing, inspecting, metrics, openapi, pipeline, restyling
+from app import composing, examples, inspecting, metrics, openapi, pipeline, restyling
 from app.answers import Answer, Envelope, negotiate, not_modified, respond
 from app.catalogue import Loaded
 from app.errors import ClientGone, Draining, UnknownModel
@@ -26,7 +26,7 @@ from app.tasks.generate import SEEDS
 from app.uploads import Upload, read_json, read_upload, refuse
 
 T = TypeVar("T")
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=lambda route: route.name)
 
 
 def service_of(request: Request) -> Service:
@@ -36,7 +36,7 @@ def service_of(request: Request) -> Service:
 
 def call_of(request: Request) -> Call:
     """The request on its way: from here on it sees the models of this moment, whatever is loaded meanwhile."""
-    return Call(service_of(request).catalogue, request.scope["vitrine.ticket"])
+    return Call(service_of(request).catalogue, request.scope["vitrine.ticket"], request.scope.get("vitrine.trace"))
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -96,9 +96,11 @@ def check_background(background: str, image_format: ImageFormat) -> None:
 
 @router.post(
     "/generate",
+    tags=["pictures"],
+    summary="Product pictures from nothing",
     response_class=Response,
-    responses=openapi.pictures(),
-    openapi_extra=openapi.json_body(GenerateRequest),
+    responses=openapi.pictures(*examples.OF_GENERATE),
+    openapi_extra=openapi.json_body(GenerateRequest, examples.GENERATE),
 )
 async def generate(request: Request) -> Response:
     """Product pictures by category and seed."""
@@ -118,9 +120,11 @@ async def generate(request: Request) -> Response:
 
 @router.post(
     "/enhance",
+    tags=["pictures"],
+    summary="A photo, sharper, cleaner, larger",
     response_class=Response,
-    responses=openapi.pictures(415),
-    openapi_extra=openapi.upload(EnhanceOptions),
+    responses=openapi.pictures(*examples.OF_ENHANCE),
+    openapi_extra=openapi.upload(EnhanceOptions, examples.ENHANCE),
 )
 async def enhance(request: Request) -> Response:
     """An upload, sharper, cleaner, larger."""
@@ -145,9 +149,11 @@ async def enhance(request: Request) -> Response:
 
 @router.post(
     "/compose",
+    tags=["pictures"],
+    summary="Products on another backdrop",
     response_class=Response,
-    responses=openapi.pictures(415),
-    openapi_extra=openapi.forms(ComposeOptions),
+    responses=openapi.pictures(*examples.OF_COMPOSE),
+    openapi_extra=openapi.forms(ComposeOptions, examples.COMPOSE),
 )
 async def compose(request: Request) -> Response:
     """Products cut out of one to four photos, on another backdrop."""
@@ -167,9 +173,11 @@ async def compose(request: Request) -> Response:
 
 @router.post(
     "/restyle",
+    tags=["pictures"],
+    summary="A photo in another style",
     response_class=Response,
-    responses=openapi.pictures(415),
-    openapi_extra=openapi.upload(RestyleOptions),
+    responses=openapi.pictures(*examples.OF_RESTYLE),
+    openapi_extra=openapi.upload(RestyleOptions, examples.RESTYLE),
 )
 async def restyle(request: Request) -> Response:
     """An upload in another style: studio, colorway, sketch, from-sketch."""
@@ -193,7 +201,13 @@ async def restyle(request: Request) -> Response:
     return answered(request, answer, envelope, headers)
 
 
-@router.post("/inspect", responses=openapi.marks(), openapi_extra=openapi.upload(InspectOptions))
+@router.post(
+    "/inspect",
+    tags=["provenance"],
+    summary="Marks of a picture",
+    responses=openapi.marks(*examples.OF_INSPECT),
+    openapi_extra=openapi.upload(InspectOptions, examples.INSPECT),
+)
 async def inspect(request: Request) -> Response:
     """Which marks a picture carries (XMP, China's label, content credentials, a hidden one), and their worth."""
     call, service = call_of(request), service_of(request)
@@ -233,63 +247,78 @@ def described(loaded: Loaded) -> dict[str, Any]:
     return {**facts, "digest": loaded.digest, "provider": loaded.engine.provider, "active": True}
 
 
-@router.get("/models")
-async def models(request: Request) -> dict[str, Any]:
-    """Every model in use."""
+@router.get("/models", tags=["catalogue"], summary="Every model in use")
+async def list_models(request: Request) -> dict[str, Any]:
+    """With their sizes, classes, licences, training data and measured quality."""
     return {"models": [described(loaded) for loaded in service_of(request).catalogue]}
 
 
-@router.get("/models/{name}", responses=openapi.problems(404))
-async def one_model(request: Request, name: str) -> dict[str, Any]:
-    """One model."""
+@router.get(
+    "/models/{name}",
+    tags=["catalogue"],
+    summary="One model",
+    responses=openapi.problems(examples.UNKNOWN_MODEL),
+)
+async def get_model(request: Request, name: str) -> dict[str, Any]:
+    """As in the list, by its name."""
     found = service_of(request).catalogue.named(name)
     if found is None:
         raise UnknownModel("No such model is in the repository.")
     return described(found)
 
 
-@router.get("/categories", responses=openapi.problems(404))
-async def categories(request: Request) -> dict[str, Any]:
+@router.get(
+    "/categories",
+    tags=["catalogue"],
+    summary="Categories of /generate",
+    responses=openapi.problems(examples.UNKNOWN_MODEL),
+)
+async def list_categories(request: Request) -> dict[str, Any]:
     """What `/generate` can make."""
     return {"categories": list(service_of(request).catalogue.find("generate").model.manifest.classes)}
 
 
-@router.get("/styles")
-async def styles(request: Request) -> dict[str, Any]:
+@router.get("/styles", tags=["catalogue"], summary="Styles of /restyle")
+async def list_styles(request: Request) -> dict[str, Any]:
     """What `/restyle` can do, and the categories of products that it makes of drawings."""
     catalogue = service_of(request).catalogue
     model = catalogue.first("from-sketch")
     return {"styles": restyling.styles(catalogue), "categories": list(model.model.manifest.classes) if model else []}
 
 
-@router.get("/presets")
-async def presets(request: Request) -> dict[str, Any]:
+@router.get("/presets", tags=["catalogue"], summary="Marketplaces' rules")
+async def list_presets(request: Request) -> dict[str, Any]:
     """The marketplaces' rules that an answer can be made to keep."""
     return {"presets": service_of(request).presets.listed()}
 
 
-@router.get("/backdrops")
-async def backdrops() -> dict[str, Any]:
+@router.get("/backdrops", tags=["catalogue"], summary="Backdrops of /compose")
+async def list_backdrops() -> dict[str, Any]:
     """What `/compose` can lay products on, beside colours and files."""
     return {"backdrops": [{"name": one.name, "title": one.title} for one in shipped_backdrops().values()]}
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
+@router.get("/healthz", tags=["operation"], summary="Whether the process lives")
+async def check_health() -> dict[str, str]:
     """The process lives."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses=openapi.problems(503))
-async def readyz(request: Request) -> dict[str, str]:
+@router.get(
+    "/readyz",
+    tags=["operation"],
+    summary="Whether work is taken",
+    responses=openapi.problems(examples.DRAINING),
+)
+async def check_readiness(request: Request) -> dict[str, str]:
     """All models are loaded and warm."""
     if not service_of(request).is_ready():
         raise Draining
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
-async def scrape(request: Request) -> Response:
-    """For Prometheus."""
+@router.get("/metrics", tags=["operation"], summary="Figures for Prometheus", response_class=PlainTextResponse)
+async def get_metrics(request: Request) -> Response:
+    """In Prometheus' text format."""
     text = await asyncio.to_thread(service_of(request).metrics.exposition)
     return Response(text, media_type=metrics.CONTENT_TYPE)

@@ -25,6 +25,7 @@ from app.metrics import Metrics
 from app.service import Service
 from app.settings import Settings
 from app.supervisor import SIGNALS
+from app.traces import from_environment
 
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
@@ -143,7 +144,7 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
     answered.
     """
     raise_file_limit()
-    service = Service(settings, Metrics(folder))
+    service = Service(settings, Metrics(folder), traces=from_environment())
     gate = create_app(service)
     config = uvicorn.Config(
         gate,

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from app.admission import Admission, Ticket
-from app.batching import Batcher, Line, Work
+from app.batching import Batcher, Done, Line, Work
 from app.catalogue import Catalogue, Loaded, Loader, OpenEngine
 from app.decoders import Decoders
 from app.gpus import gpu_memory, load_nvml
@@ -29,6 +29,7 @@ from app.repository import RepositoryError, manifests
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
 from app.tasks.enhance import Tiles, tile_shape
+from app.traces import Trace, Traces
 
 T = TypeVar("T")
 STAGES = ("decode", "queue", "infer", "encode")
@@ -40,8 +41,8 @@ log = logging.getLogger("vitrine")
 class Call:
     """One request on its way: what it may use until when, and the milliseconds that it spends in each stage."""
 
-    def __init__(self, catalogue: Catalogue, ticket: Ticket) -> None:
-        self.catalogue, self.ticket = catalogue, ticket
+    def __init__(self, catalogue: Catalogue, ticket: Ticket, trace: Trace | None = None) -> None:
+        self.catalogue, self.ticket, self.trace = catalogue, ticket, trace
         self.ms: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     def add(self, stage: str, seconds: float) -> None:
@@ -51,7 +52,9 @@ class Call:
 class Service:
     """One process's half of the work behind the routes."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None, traces: Traces | None = None
+    ) -> None:
         """`open_engine` makes an engine of a graph's bytes; by default as the settings say.
 
         Raises:
@@ -59,7 +62,7 @@ class Service:
             KeyFileError: the file of keys is.
             CredentialsError: answers cannot be signed.
         """
-        self.settings, self.metrics = settings, metrics
+        self.settings, self.metrics, self.traces = settings, metrics, traces
         self.presets = Presets(settings.presets_dir)
         self.keys: Keys | None = None if settings.keys_file is None else read_keys(settings.keys_file)
         self.labels = Labels(settings)
@@ -73,8 +76,9 @@ class Service:
             memory_bytes=settings.decode_memory_bytes, ended=lambda why: metrics.decoders.labels(why).inc(),
         )  # fmt: skip
         self._batcher = Batcher(
-            workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None
-        )
+            workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None,
+            ran=traces.batch if traces else None,
+        )  # fmt: skip
         self.admission = Admission(settings, self._batcher)
         options = SessionOptions(spin_us=settings.spin_us, arena=settings.arena, tensorrt=settings.tensorrt)
         engine = partial(Engine, cores=settings.lone_threads, gpus=gpus, options=options)
@@ -154,20 +158,37 @@ class Service:
         self._batcher.close()
         self._codecs.shutdown()
         self._decoders.close()
+        if self.traces is not None:
+            self.traces.close()
 
     async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
         """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
         if model.model.manifest.task == "generate":
             self._quick = call, time.monotonic()
-        return await self._submit(call, model.line, work, finish)
+        return await self._submit(call, model, model.line, work, finish)
 
-    async def _submit(self, call: Call, line: Line, work: Work, finish: Callable[[], T]) -> T:
+    async def _submit(self, call: Call, model: Loaded, line: Line, work: Work, finish: Callable[[], T]) -> T:
         self.admission.spend(call.ticket, work.rows * line.seconds_per_row)
-        done = await self._batcher.submit(line, work, call.ticket.deadline, finish, call.ticket.client)
+        if call.trace is None:
+            done = await self._batcher.submit(line, work, call.ticket.deadline, finish, call.ticket.client)
+        else:
+            done = await self._followed(call.trace, call, model, line, work, finish)
         call.add("queue", done.queue)
         call.add("infer", done.infer)
         call.add("encode", done.finish)
         return done.value
+
+    async def _followed(
+        self, trace: Trace, call: Call, model: Loaded, line: Line, work: Work, finish: Callable[[], T]
+    ) -> Done[T]:
+        """Submit work, and tell the request's trace."""
+        begun, done = time.monotonic(), None
+        trace.waits(work, model.label)
+        try:
+            done = await self._batcher.submit(line, work, call.ticket.deadline, finish, call.ticket.client)
+        finally:
+            trace.left(work, begun, done)
+        return done
 
     async def decode(self, call: Call, data: bytes) -> Picture:
         """An upload as a picture, decoded in a process of its own.
@@ -186,7 +207,11 @@ class Service:
 
         begun = time.monotonic()
         context = copy_context()  # so that what is logged there knows its request
-        result, seconds = await asyncio.get_running_loop().run_in_executor(self._codecs, context.run, run)
+        try:
+            result, seconds = await asyncio.get_running_loop().run_in_executor(self._codecs, context.run, run)
+        finally:
+            if call.trace is not None:
+                call.trace.stage(stage, begun, time.monotonic())
         self.admission.spend(call.ticket, seconds)
         call.add(stage, time.monotonic() - begun)
         return result
@@ -198,10 +223,10 @@ class Service:
         *earlier, last = passes
         for model in earlier:
             line, tiles = self._tiles(call, model, rgb, strength)
-            rgb = await self._submit(call, line, tiles, partial(np.asarray, tiles.output))
+            rgb = await self._submit(call, model, line, tiles, partial(np.asarray, tiles.output))
             strength = 0.0  # later passes see a restored picture: there is nothing left to restore
         line, tiles = self._tiles(call, last, rgb, strength)
-        return await self._submit(call, line, tiles, partial(finish, tiles.output))
+        return await self._submit(call, last, line, tiles, partial(finish, tiles.output))
 
     def _tiles(self, call: Call, model: Loaded, rgb: Pixels, strength: float) -> tuple[Line, Tiles]:
         m, shape = model.model.manifest, self._tile_shape(call, model, rgb)

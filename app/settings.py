@@ -122,6 +122,14 @@ def unknown_settings() -> list[str]:
     return sorted(name for name in os.environ if name.upper().startswith("VITRINE_") and name.upper() not in known)  # noqa: TID251  # the one module that may
 
 
+def wants_traces() -> bool:
+    """Whether OpenTelemetry's own settings say where traces go."""
+    said = os.environ  # noqa: TID251  # the one module that may
+    if said.get("OTEL_SDK_DISABLED", "").lower() == "true" or said.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return False
+    return bool(said.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or said.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
 def share_metrics(folder: Path) -> None:
     """Have the metrics of this process and its children kept in `folder`; before app.metrics is imported."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251  # the client library reads only this

@@ -35,4 +35,6 @@ def map_case(context, case):  # noqa: ANN001, ANN201  # schemathesis's own types
 
 
 def whole(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: whole(one) for name, one in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

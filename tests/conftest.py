@@ -126,9 +126,9 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def in_process(open_engine, **settings):
+def in_process(open_engine, *, traces=None, **settings):
     """A client of the application in this process, whose engines `open_engine` makes of a graph's bytes."""
-    service = Service(Settings(models_dir=ROOT / "models", **settings), Metrics(), open_engine)
+    service = Service(Settings(models_dir=ROOT / "models", **settings), Metrics(), open_engine, traces)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         server = Server(uvicorn.Config(create_app(service), log_level="warning", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 HOMES = {
     "PIL": "app/images.py",
     "onnxruntime": "app/sessions.py",
+    "opentelemetry": "app/traces.py",
     "prometheus_client": "app/metrics.py",
     "structlog": "app/logs.py",
     "pydantic_settings": "app/settings.py",

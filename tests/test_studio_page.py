@@ -48,6 +48,30 @@ def opened(browser, client, panel="generate", **options):
     assert wrong == []
 
 
+@pytest.mark.parametrize(("route", "field", "value"), [("restyle", "style", "studio"), ("compose", "backdrop", "oak")])
+def test_a_request_can_be_tried_on_the_page_of_the_document(browser, client, route, field, value):
+    """Only what was filled in is sent, and the picture that comes back is shown."""
+    page, wrong = browser.new_page(viewport={"width": 1200, "height": 1600}), []
+    page.set_default_timeout(WAIT_MS)
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.goto(f"{client.base_url}/docs#/pictures/{route}")
+    page.click("text=Try it out")
+    page.locator("input[type=file]").last.set_input_files(
+        {"name": "shoe.jpg", "mimeType": "image/jpeg", "buffer": snapshot()[0]}
+    )
+    page.fill(f".opblock-section-request-body input[placeholder={field}]", value)
+    page.click("button.execute")
+    picture = page.locator(".live-responses-table img")
+    picture.wait_for()
+    page.wait_for_function("document.querySelector('.live-responses-table img').naturalWidth > 0")
+    sent = page.locator(".curl-command").inner_text()
+    page.close()
+
+    assert sent.count("-F ") == 2
+    assert f"{field}={value}" in sent
+    assert wrong == []
+
+
 def put(page, panel, data, name="shoe.png", kind="image/png"):
     """Choose a photo."""
     files = data if isinstance(data, list) else [{"name": name, "mimeType": kind, "buffer": data}]

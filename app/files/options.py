@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel], besides
 def allowed(schema: dict[str, Any]) -> str:
     """What a field takes, in words, for `--help`."""
     parts = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    words: list[str] = []
+    words: list[str] = [schema["description"].rstrip(".")] if "description" in schema else []
     for part in parts:
         if "enum" in part:
             words.append(", ".join(map(str, part["enum"])))
