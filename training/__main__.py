@@ -21,6 +21,7 @@ from training.composites import read_material
 from training.curate import curate, read_names
 from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
+from training.drawings import drawn
 from training.evaluate_service import evaluate_service
 from training.evaluators.frozen import HOME, EvaluatorError, keep
 from training.evaluators.learning import EvaluatorRecipe, EvaluatorTrainer
@@ -41,6 +42,7 @@ from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
 
+DRAWN_SIDE = 192  # px
 FAILURES = (
     CheckpointError,
     DataError,
@@ -210,10 +212,11 @@ def prepare_restoration(
         weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=2)))
         body = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
         recipe = replace(recipe, start=digest)
-    photos = Photos(read_clean(folders, "train", recipe.patch))
-    trainer = RestorationTrainer(recipe, photos, device)
+    pictures = read_clean(folders, "train", recipe.patch)
+    counts = {"pictures": len(pictures), "drawings": recipe.drawings}
+    trainer = RestorationTrainer(recipe, Photos(pictures + drawn(recipe.drawings, DRAWN_SIDE)), device)
     trainer.begin(body)
-    return recipe, trainer, {"pictures": len(photos.photos)}
+    return recipe, trainer, counts
 
 
 def prepare_of_several(

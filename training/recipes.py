@@ -84,7 +84,9 @@ def evaluator_selfsupervised() -> EvaluatorRecipe:
 
 def enhance_x2() -> RestorationRecipe:
     """Twice the size, restored: about an hour on one core."""
-    return RestorationRecipe(name="enhance-x2", network=EnhanceConfig(), steps=26_000, batch_size=8, most_gradient=1.0)
+    return RestorationRecipe(
+        name="enhance-x2", network=EnhanceConfig(), steps=26_000, batch_size=8, most_gradient=1.0, drawings=2000
+    )
 
 
 def enhance_x2_fast() -> RestorationRecipe:
@@ -96,7 +98,7 @@ def enhance_x2_fast() -> RestorationRecipe:
 def enhance_x4() -> RestorationRecipe:
     """Four times the size, beginning with a published enhance-x2 (--start): half an hour on one core."""
     large = EnhanceConfig(scale=4)
-    return replace(enhance_x2(), name="enhance-x4", network=large, scale=4, patch=128, steps=24_000, lr=6e-4)
+    return replace(enhance_x2(), name="enhance-x4", network=large, scale=4, patch=128, steps=16_000, lr=6e-4)
 
 
 def restoration_level() -> RestorationRecipe:
@@ -188,5 +190,6 @@ def quick(recipe: Recipe) -> Recipe:
         faint = WatermarkConfig(size=32, hiding=(4, 4, 4), reading=(4, 4, 4, 4), message=2)
         return replace(recipe, network=faint, sides=(32,), steps=8, batch_size=2)
     if isinstance(recipe.network, EnhanceConfig):
-        return replace(recipe, network=replace(recipe.network, channels=8, blocks=1), steps=8, batch_size=2)
+        thin_enhancer = replace(recipe.network, channels=8, blocks=1)
+        return replace(recipe, network=thin_enhancer, steps=8, batch_size=2, drawings=4)
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)

@@ -35,6 +35,7 @@ class RestorationRecipe:
     degradation: Degradation = field(default_factory=Degradation)
     scale: int = 2
     most_gradient: float | None = None
+    drawings: int = 0  # pictures that are drawn, beside the photos
     start: str = ""  # SHA-256 of the published graph that it began with
     seed: int = 0
     bf16: bool = True
