@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -43,20 +44,21 @@ def problem(scope: Scope, service: Service, error: AppError) -> Response:
     return Response(body, error.status, headers)
 
 
+@lru_cache(maxsize=100)
+def problem_start(code: str, title: str, status: int, detail: str) -> str:
+    """A problem's body up to the request's id."""
+    facts = {"type": f"urn:vitrine:problem:{code}", "title": title, "status": status, "detail": detail}
+    return f'{encoded(facts)[:-1]},"request_id":"'
+
+
 def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
     """A problem's body and the fields of its head."""
-    facts: dict[str, Any] = {
-        "type": f"urn:vitrine:problem:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-        "request_id": request_id(scope),
-    }
-    if isinstance(error, InvalidOptions):
-        facts["errors"] = error.errors
-    body = encoded(facts).encode()
-    headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
-    headers |= dict([NO_SNIFFING])
+    name = request_id(scope)
+    start = problem_start(error.code, error.title, error.status, str(error))
+    rest = f',"errors":{encoded(error.errors)}' if isinstance(error, InvalidOptions) else ""
+    body = f'{start}{name}"{rest}}}'.encode()
+    headers = {"Content-Type": "application/problem+json", "X-Request-ID": name, **error.headers}
+    headers[NO_SNIFFING[0]] = NO_SNIFFING[1]
     if isinstance(error, Draining):
         headers["Connection"] = "close"
     return body, headers
@@ -106,6 +108,7 @@ class Gate:
     def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint], service: Service) -> None:
         """`endpoints` are those of `app` that compute, by path; they answer POST."""
         self.app, self._endpoints, self._service = app, endpoints, service
+        self._paths = {path.encode(): path for path in endpoints}
         origins = service.settings.cors_origins
         self._first: ASGIApp = self._measured
         if origins:
@@ -140,24 +143,23 @@ class Gate:
             route = path if endpoint else getattr(scope.get("route"), "path", "other")
             self._service.metrics.finished(route, status, time.monotonic() - begun)
 
-    def turned_away(self, scope: Scope) -> AppError | None:
+    def turned_away(self, method: bytes, url: bytes, scope: Scope) -> AppError | None:
         """Why a request is refused at its head, counted; None for every other one, which is let in.
 
-        Under overload most requests are refused, and to set up a task for each would take the time of those that are
-        not. Requests through a proxy take the long way, on which their own address is found, and so do those of
+        Under overload most requests are refused, and to set up a task for each, or only what uvicorn makes of a head,
+        would take the time of those that are not. So `scope` need not hold more than the caller and the fields.
+        Requests through a proxy take the long way, on which their own address is found, and so do those of
         browsers' pages, whose refusals must say that they may be read.
         """
-        begun = time.monotonic()
-        if scope["method"] != "POST" or scope["path"] not in self._endpoints:
+        path = self._paths.get(url.partition(b"?")[0]) if method == b"POST" else None
+        if path is None or header(scope, b"x-forwarded-for") or header(scope, b"origin"):
             return None
-        if header(scope, b"x-forwarded-for") or header(scope, b"origin"):
-            return None
+        scope["path"] = path
         try:
             self._identify(scope)
             scope["vitrine.ticket"] = self._service.admission.enter(scope)
         except AppError as error:
-            self._service.metrics.refused(error.code)
-            self._service.metrics.finished(scope["path"], error.status, time.monotonic() - begun)
+            self._service.metrics.turned_away(path, error)
             return error
         return None
 

@@ -13,10 +13,10 @@ SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The first field of this name, which is in lower case; empty when there is none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return cast(bytes, value)
-    return b""
+    fields = scope.get("vitrine.fields")
+    if fields is None:
+        fields = scope["vitrine.fields"] = dict(reversed(scope["headers"]))  # read many times, even to refuse it
+    return cast(bytes, fields.get(name, b""))
 
 
 def request_id(scope: Scope) -> str:

@@ -15,8 +15,7 @@ from typing import Any, cast
 
 import uvicorn
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import AppError, BadRequest, HeadTooLarge
 from app.limits import Gate, problem_parts
@@ -64,6 +63,13 @@ class Coalescing:
             data, self._parts = b"".join(self._parts), []
             self._transport.write(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Write a whole answer."""
+        if self._parts:
+            self.write(data)
+        else:
+            self._transport.write(data)
+
     def close(self) -> None:
         self._flush()
         self._transport.close()
@@ -76,6 +82,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(**arguments)
         self._gate = gate
         self._barren = 0
+        self._over = False  # the request that is being read has been answered: the rest of it is not looked at
 
     def data_received(self, data: bytes) -> None:
         self._barren += len(data)
@@ -83,51 +90,63 @@ class Protocol(HttpToolsProtocol):
         if self._barren > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(HeadTooLarge(f"The head is over {MAX_HEAD_BYTES} bytes."))
 
+    def on_message_begin(self) -> None:
+        self._over = False
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._barren = 0
-        super().on_headers_complete()
+        if not self._turned_away():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._barren = 0
-        super().on_body(body)
+        if not self._over:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._barren = 0
-        super().on_message_complete()
+        if not self._over:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest(msg))
 
     def _refuse(self, error: AppError) -> None:
         """Answer what never became a request, and hang up."""
-        body, fields = problem_parts({"type": "http", "headers": []}, error)
-        self._write(error.status, {**fields, "Connection": "close"}, body)
-        self.transport.close()
+        self._write(error, *problem_parts({"type": "http", "headers": []}, error), keep=False)
 
-    def _write(self, status: int, fields: dict[str, str], body: bytes) -> None:
+    def _write(self, error: AppError, body: bytes, fields: dict[str, str], *, keep: bool) -> None:
+        """Answer with a problem, and hang up unless the connection is to be kept."""
         fields["Content-Length"] = str(len(body))
-        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
-        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
-        self.transport.write(b"".join([STATUS_LINE[status], *dates, head, b"\r\n", body]))
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        scope = cast("Scope", cycle.scope)
-        error = None if self.access_log else self._gate.turned_away(scope)  # the log is written on the long way
-        if error is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        body, fields = problem_parts(scope, error)
-        keep = cycle.keep_alive and "Connection" not in fields
         if not keep:
             fields["Connection"] = "close"
-        self._write(error.status, fields, body)
-        cycle.response_started = cycle.response_complete = True  # what comes of its body is not looked at
+        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
+        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
+        head = "".join(lines).encode("latin-1")
+        self._wire.write_now(b"".join([STATUS_LINE[error.status], *dates, head, b"\r\n", body]))
         if not keep:
             self.transport.close()
-        cycle.on_response()
+
+    def _turned_away(self) -> bool:
+        """Whether the request is refused at its head: before uvicorn makes a cycle of it, and asyncio a task."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.access_log or self.parser.should_upgrade():
+            return False  # the log is written on the long way
+        scope = cast("Scope", self.scope)
+        error = self._gate.turned_away(self.parser.get_method(), self.url, scope)
+        if error is None:
+            return False
+        self._over = True
+        body, fields = problem_parts(scope, error)
+        keep = "Connection" not in fields and self.parser.should_keep_alive()
+        self._write(error, body, fields, keep=keep and self.parser.get_http_version() != "1.0")
+        self.on_response_complete()
+        return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Coalescing(transport, self.loop))  # type: ignore[arg-type]
+        self._wire = Coalescing(transport, self.loop)
+        super().connection_made(self._wire)  # type: ignore[arg-type]
 
 
 def raise_file_limit() -> None:
