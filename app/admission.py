@@ -22,8 +22,6 @@ COST_MEMORY: Final = 0.9
 LAST_BODIES_S: Final = 5.0
 """How long bodies may still take to arrive once the service drains."""
 RETRY_S: Final = 5.0
-SAME_S: Final = 0.005
-"""How long a wait for which somebody was refused counts as still the same."""
 
 
 def client_of(scope: Scope) -> Client:
@@ -79,8 +77,6 @@ class Admission:
     _reads: set[asyncio.Timeout] = field(default_factory=set)
     _costs: dict[str, float] = field(default_factory=dict)
     _promised: dict[Client, float] = field(default_factory=dict)
-    _refused: dict[tuple[Client, float], float] = field(default_factory=dict)
-    _refused_until: float = 0.0
 
     def enter(self, scope: Scope) -> Ticket:
         """Let a request in, or refuse it.
@@ -95,9 +91,8 @@ class Admission:
             raise Draining
         client, seconds, now = client_of(scope), patience(scope, self.settings), time.monotonic()
         cost = self._costs.get(scope["path"], 0.0)
-        wait = self._wait(client, cost, now)
+        wait = self.batcher.wait(client, cost + self._promised.get(client, 0.0))
         if wait > seconds or self.in_flight >= self.settings.max_requests:
-            self._refused[client, cost] = wait
             raise Overloaded(wait)
         length = header(scope, b"content-length")
         if length.isdigit() and int(length) > self.settings.max_body_bytes:
@@ -108,14 +103,6 @@ class Admission:
         self.in_flight += 1
         self.idle.clear()
         return ticket
-
-    def _wait(self, client: Client, cost: float, now: float) -> float:
-        """How long work of this cost would take a client now, or a moment ago when its like was refused."""
-        if now > self._refused_until:
-            self._refused.clear()
-            self._refused_until = now + SAME_S
-        wait = self._refused.get((client, cost))
-        return self.batcher.wait(client, cost + self._promised.get(client, 0.0)) if wait is None else wait
 
     def spend(self, ticket: Ticket, seconds: float) -> None:
         """A part of a request's work is done, or comes to the queue, which counts it from here on."""

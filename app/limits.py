@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket
+from app.echoes import Echoes, Like
 from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions
 from app.keys import Key
 from app.logs import REQUEST
@@ -40,7 +41,7 @@ TAKEN: Final = (
 def problem(scope: Scope, service: Service, error: AppError) -> Response:
     """An error as RFC 9457 has it, counted."""
     service.metrics.refused(error.code)
-    body, headers = problem_parts(scope, error)
+    body, headers = problem_parts(request_id(scope), error)
     return Response(body, error.status, headers)
 
 
@@ -51,9 +52,8 @@ def problem_start(code: str, title: str, status: int, detail: str) -> str:
     return f'{encoded(facts)[:-1]},"request_id":"'
 
 
-def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
-    """A problem's body and the fields of its head."""
-    name = request_id(scope)
+def problem_parts(name: str, error: AppError) -> tuple[bytes, dict[str, str]]:
+    """A problem's body and the fields of its head; `name` is the request's id."""
     start = problem_start(error.code, error.title, error.status, str(error))
     rest = f',"errors":{encoded(error.errors)}' if isinstance(error, InvalidOptions) else ""
     body = f'{start}{name}"{rest}}}'.encode()
@@ -108,6 +108,7 @@ class Gate:
     def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint], service: Service) -> None:
         """`endpoints` are those of `app` that compute, by path; they answer POST."""
         self.app, self._endpoints, self._service = app, endpoints, service
+        self._echoes = Echoes()
         self._paths = {path.encode(): path for path in endpoints}
         origins = service.settings.cors_origins
         self._first: ASGIApp = self._measured
@@ -160,8 +161,18 @@ class Gate:
             scope["vitrine.ticket"] = self._service.admission.enter(scope)
         except AppError as error:
             self._service.metrics.turned_away(path, error)
+            self._echoes.add(Like.of(scope), error, time.monotonic())
             return error
         return None
+
+    def echo(self, data: bytes, address: str, now: float) -> tuple[str, AppError] | None:
+        """The id and the refusal, counted, of a request that is like one which was turned away a moment ago."""
+        found = self._echoes.find(data, address, now)
+        if found is None or self._service.admission.draining:
+            return None
+        path, name, error = found
+        self._service.metrics.turned_away(path, error)
+        return name, error
 
     def _identify(self, scope: Scope) -> None:
         """Find the caller's key, where keys are needed.

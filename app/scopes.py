@@ -19,9 +19,14 @@ def header(scope: Scope, name: bytes) -> bytes:
     return cast(bytes, fields.get(name, b""))
 
 
+def new_id() -> str:
+    """An id for a request that brought none."""
+    return f"{random.getrandbits(128):032x}"
+
+
 def request_id(scope: Scope) -> str:
     """The caller's own id if it is sane, else one of ours; the same for the whole request."""
     if "vitrine.id" not in scope:
         given = header(scope, b"x-request-id")
-        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        scope["vitrine.id"] = given.decode() if SANE_ID.fullmatch(given) else new_id()
     return str(scope["vitrine.id"])
