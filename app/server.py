@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from starlette.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.main import create_app
 from app.metrics import Metrics
 from app.protocol import Breath, Protocol
+from app.scopes import header
 from app.service import Service
 from app.settings import Settings
 from app.supervisor import SIGNALS
@@ -24,6 +28,7 @@ from app.supervisor import SIGNALS
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
+FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto")
 ACCEPTS = 16
 """New connections that are taken in one turn of the event loop, which takes one from each listening descriptor."""
 
@@ -34,6 +39,14 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class Proxied(ProxyHeadersMiddleware):
+    """Uvicorn's reading of what proxies say, without its look at the caller's address where none says anything."""
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        said = scope["type"] == "http" and any(header(scope, name) for name in FORWARDED)
+        await (super().__call__(scope, receive, send) if said else self.app(scope, receive, send))  # type: ignore[arg-type]
 
 
 def raise_file_limit() -> None:
@@ -61,7 +74,10 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=2048,
+        proxy_headers=False,  # as below
     )
+    config.load()
+    config.loaded_app = Proxied(config.loaded_app, config.forwarded_allow_ips)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         return runner.run(attended(service, Server(config), listener, parent))
 
