@@ -89,7 +89,7 @@ class Admission:
         """
         if self.draining:
             raise Draining
-        client, seconds = client_of(scope), patience(scope, self.settings)
+        client, seconds, now = client_of(scope), patience(scope, self.settings), time.monotonic()
         cost = self._costs.get(scope["path"], 0.0)
         wait = self.batcher.wait(client, cost + self._promised.get(client, 0.0))
         if wait > seconds or self.in_flight >= self.settings.max_requests:
@@ -97,7 +97,7 @@ class Admission:
         length = header(scope, b"content-length")
         if length.isdigit() and int(length) > self.settings.max_body_bytes:
             raise self._too_large()
-        ticket = Ticket(client, time.monotonic() + seconds, cost)
+        ticket = Ticket(client, now + seconds, cost)
         if cost:
             self._promised[client] = self._promised.get(client, 0.0) + cost
         self.in_flight += 1

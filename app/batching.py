@@ -36,6 +36,9 @@ PACE_MEMORY: Final = 0.95
 """What is left of a measured batch's weight after the next one."""
 RIVALS_S: Final = 0.005
 """Longest batch while several clients ask, since each may have to wait for one of another's."""
+YIELD_S: Final = 0.00005
+"""How long a worker sleeps after a batch while one client has the queue and others come and go, so that the event loop
+finds a core to hear and answer them; it would wait for the kernel's next tick otherwise."""
 CAUTIOUS_BATCHES: Final = 200
 """Batches without a fault before a limit that lack of memory set is doubled."""
 
@@ -385,6 +388,8 @@ class Batcher:
                 batch[0][0].kind.measured(len(batch), time.monotonic() - begun)
                 self._hands[worker] = []
             deliver(finished)
+            if self._lanes.lopsided(time.monotonic()):
+                time.sleep(YIELD_S)
 
     def _take(self, worker: int) -> tuple[Batch, bool] | None:
         """Wait for rows of one model, and say whether they are alone here; None once there will be none."""

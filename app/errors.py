@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
+def stated(code: str, title: str, status: int, detail: str) -> dict[str, Any]:
+    """What a problem says beside whose it is."""
+    return {"type": f"urn:vitrine:problem:{code}", "title": title, "status": status, "detail": detail}
+
+
 class AppError(Exception):
     """Base of the errors below. `code` is stable: it is the problem's type and a metric label."""
 
@@ -18,8 +23,7 @@ class AppError(Exception):
 
     def problem(self, request_id: str) -> dict[str, Any]:
         """The error as RFC 9457 has it."""
-        facts = {"type": f"urn:vitrine:problem:{self.code}", "title": self.title, "status": self.status}
-        return {**facts, "detail": str(self), "request_id": request_id}
+        return {**stated(self.code, self.title, self.status, str(self)), "request_id": request_id}
 
 
 class BadRequest(AppError):

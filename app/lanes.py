@@ -19,6 +19,8 @@ STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
 RIVALRY_S: Final = 1.0
 """How long after two clients took turns they count as rivals."""
+FEW: Final = 2
+"""Clients with waiting work up to which most of the queue is likely one's."""
 HURRY: Final = 1.5
 """Work becomes urgent when this many times its own duration is left until its deadline."""
 
@@ -116,6 +118,10 @@ class Lanes(Generic[W]):
             self._used.setdefault(who, Usage()).add(seconds, now)
         if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
             self._used = {who: usage for who, usage in self._used.items() if usage.at(now) > 1e-6}
+
+    def lopsided(self, now: float) -> bool:
+        """Whether one client has the queue nearly to itself though others asked lately; needs no lock."""
+        return 0 < len(self._lanes) <= FEW and self.rivals(now)
 
     def rivals(self, now: float) -> bool:
         """Whether several clients had the workers lately."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -17,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission, Ticket
-from app.errors import AppError, BodyTimeout, ClientGone, Draining
+from app.echoes import Echoes, Like
+from app.errors import AppError, BodyTimeout, ClientGone, Draining, InvalidOptions, stated
 from app.keys import Key
 from app.logs import REQUEST
 from app.scopes import header, request_id
@@ -39,16 +41,23 @@ TAKEN: Final = (
 def problem(scope: Scope, service: Service, error: AppError) -> Response:
     """An error as RFC 9457 has it, counted."""
     service.metrics.refused(error.code)
-    body, headers = problem_parts(scope, error)
+    body, headers = problem_parts(request_id(scope), error)
     return Response(body, error.status, headers)
 
 
-def problem_parts(scope: Scope, error: AppError) -> tuple[bytes, dict[str, str]]:
-    """A problem's body and the fields of its head."""
-    facts = error.problem(request_id(scope))
-    body = encoded(facts).encode()
-    headers = {"Content-Type": "application/problem+json", "X-Request-ID": facts["request_id"], **error.headers}
-    headers |= dict([NO_SNIFFING])
+@lru_cache(maxsize=100)
+def problem_start(code: str, title: str, status: int, detail: str) -> str:
+    """A problem's body, as `AppError.problem` has it, up to the request's id; the same each time under overload."""
+    return f'{encoded(stated(code, title, status, detail))[:-1]},"request_id":"'
+
+
+def problem_parts(name: str, error: AppError) -> tuple[bytes, dict[str, str]]:
+    """A problem's body and the fields of its head; `name` is the request's id."""
+    start = problem_start(error.code, error.title, error.status, str(error))
+    rest = f',"errors":{encoded(error.errors)}' if isinstance(error, InvalidOptions) else ""
+    body = f'{start}{name}"{rest}}}'.encode()
+    headers = {"Content-Type": "application/problem+json", "X-Request-ID": name, **error.headers}
+    headers[NO_SNIFFING[0]] = NO_SNIFFING[1]
     if isinstance(error, Draining):
         headers["Connection"] = "close"
     return body, headers
@@ -98,6 +107,8 @@ class Gate:
     def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint], service: Service) -> None:
         """`endpoints` are those of `app` that compute, by path; they answer POST."""
         self.app, self._endpoints, self._service = app, endpoints, service
+        self._echoes = Echoes()
+        self._paths = {path.encode(): path for path in endpoints}
         origins = service.settings.cors_origins
         self._first: ASGIApp = self._measured
         if origins:
@@ -135,26 +146,35 @@ class Gate:
             if trace is not None:
                 trace.end(status)
 
-    def turned_away(self, scope: Scope) -> AppError | None:
+    def turned_away(self, method: bytes, url: bytes, scope: Scope) -> AppError | None:
         """Why a request is refused at its head, counted; None for every other one, which is let in.
 
-        Under overload most requests are refused, and to set up a task for each would take the time of those that are
-        not. Requests through a proxy take the long way, on which their own address is found, and so do those of
+        Under overload most requests are refused, and to set up a task for each, or only what uvicorn makes of a head,
+        would take the time of those that are not. So `scope` need not hold more than the caller and the fields.
+        Requests through a proxy take the long way, on which their own address is found, and so do those of
         browsers' pages, whose refusals must say that they may be read.
         """
-        begun = time.monotonic()
-        if scope["method"] != "POST" or scope["path"] not in self._endpoints:
+        path = self._paths.get(url.partition(b"?")[0]) if method == b"POST" else None
+        if path is None or header(scope, b"x-forwarded-for") or header(scope, b"origin"):
             return None
-        if header(scope, b"x-forwarded-for") or header(scope, b"origin"):
-            return None
+        scope["path"] = path
         try:
             self._identify(scope)
             scope["vitrine.ticket"] = self._service.admission.enter(scope)
         except AppError as error:
-            self._service.metrics.refused(error.code)
-            self._service.metrics.finished(scope["path"], error.status, time.monotonic() - begun)
+            self._service.metrics.turned_away(path, error)
+            self._echoes.add(Like.of(scope), error, time.monotonic())
             return error
         return None
+
+    def echo(self, data: bytes, address: str, now: float) -> tuple[str, AppError] | None:
+        """The id and the refusal, counted, of a request that is like one which was turned away a moment ago."""
+        found = self._echoes.find(data, address, now)
+        if found is None or self._service.admission.draining:
+            return None
+        path, name, error = found
+        self._service.metrics.turned_away(path, error)
+        return name, error
 
     def _identify(self, scope: Scope) -> None:
         """Find the caller's key, where keys are needed.

@@ -21,6 +21,8 @@ from app.studio import studio
 
 log = logging.getLogger("vitrine")
 REFRESH_S = 1.0
+GC_EVERY = 5000
+"""Objects between two looks for garbage: under overload thousands of requests wait, and each look goes through them."""
 
 
 def create_app(service: Service) -> Gate:
@@ -36,6 +38,7 @@ def create_app(service: Service) -> Gate:
         await asyncio.to_thread(service.start)
         gc.collect()
         gc.freeze()  # models and modules stay for good: no need to look through them again and again
+        gc.set_threshold(GC_EVERY, *gc.get_threshold()[1:])
         fresh = asyncio.create_task(keep_fresh())
         yield
         fresh.cancel()

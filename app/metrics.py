@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,11 +59,15 @@ class Metrics:
             multiprocess.MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._shown)
         self._children: dict[tuple[Any, ...], Any] = {}
-        self._watches: list[Callable[[], None]] = [self._watch_memory]
+        self._watches: list[Callable[[], None]] = [self._watch_memory, self._watch_heads]
+        self._away: dict[tuple[str, str, int], int] = {}
+        self._told: dict[tuple[str, str, int], int] = {}
+        self._telling = threading.Lock()
         self.requests = Counter("vitrine_requests", "Finished requests.", ["route", "status"], registry=r)
         self.request_seconds = Histogram(
-            "vitrine_request_seconds", "From the head of a request to the end of its answer.", ["route"],
-            buckets=SECONDS, registry=r,
+            "vitrine_request_seconds",
+            "From the head of a request to the end of its answer; without those that were refused at their head.",
+            ["route"], buckets=SECONDS, registry=r,
         )  # fmt: skip
         self.stage_seconds = Histogram(
             "vitrine_stage_seconds",
@@ -144,6 +149,22 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count a problem by its code."""
         self._once(self.refusals, code).inc()
+
+    def turned_away(self, route: str, error: AppError) -> None:
+        """Count a request that was refused at its head. Only for the event loop's thread.
+
+        Under overload these are most, so they are added up here and told to the client library now and then.
+        """
+        key = route, error.code, error.status
+        self._away[key] = self._away.get(key, 0) + 1
+
+    def _watch_heads(self) -> None:
+        with self._telling:
+            for (route, code, status), count in list(self._away.items()):
+                new = count - self._told.get((route, code, status), 0)
+                self._told[route, code, status] = count
+                self._once(self.requests, route, str(status)).inc(new)
+                self._once(self.refusals, code).inc(new)
 
     def answered(self, route: str, images: int, seconds: dict[str, float]) -> None:
         """Count pictures and the time of each of their stages."""

@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.errors import AppError, BadRequest, HeadTooLarge
-from app.limits import Gate, problem_parts
 from app.main import create_app
 from app.metrics import Metrics
+from app.protocol import Breath, Protocol
+from app.scopes import header
 from app.service import Service
 from app.settings import Settings
 from app.supervisor import SIGNALS
@@ -30,8 +29,9 @@ from app.traces import from_environment
 log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
-MAX_HEAD_BYTES = 65536
-"""Of a request's head, and of what is no body between the parts of a chunked one and after it."""
+FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto")
+ACCEPTS = 16
+"""New connections that are taken in one turn of the event loop, which takes one from each listening descriptor."""
 
 
 class Server(uvicorn.Server):
@@ -42,93 +42,12 @@ class Server(uvicorn.Server):
         yield
 
 
-class Coalescing:
-    """A transport that writes once what was written to it within one turn of the event loop.
+class Proxied(ProxyHeadersMiddleware):
+    """Uvicorn's reading of what proxies say, without its look at the caller's address where none says anything."""
 
-    Uvicorn writes the head and the body of an answer separately, and for a small picture a system call is dear.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the transport has
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def _flush(self) -> None:
-        if self._parts:
-            data, self._parts = b"".join(self._parts), []
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-
-class Protocol(HttpToolsProtocol):
-    """Uvicorn's, on such a transport. It refuses at once what the gate turns away, and heads that have no end."""
-
-    def __init__(self, gate: Gate, **arguments: Any) -> None:  # noqa: ANN401  # uvicorn's own
-        super().__init__(**arguments)
-        self._gate = gate
-        self._barren = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._barren += len(data)
-        super().data_received(data)
-        if self._barren > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(HeadTooLarge(f"The head is over {MAX_HEAD_BYTES} bytes."))
-
-    def on_headers_complete(self) -> None:
-        self._barren = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._barren = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._barren = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(msg))
-
-    def _refuse(self, error: AppError) -> None:
-        """Answer what never became a request, and hang up."""
-        body, fields = problem_parts({"type": "http", "headers": []}, error)
-        self._write(error.status, {**fields, "Connection": "close"}, body)
-        self.transport.close()
-
-    def _write(self, status: int, fields: dict[str, str], body: bytes) -> None:
-        fields["Content-Length"] = str(len(body))
-        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
-        dates = [b"%b: %b\r\n" % field for field in self.server_state.default_headers]
-        self.transport.write(b"".join([STATUS_LINE[status], *dates, head, b"\r\n", body]))
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        scope = cast("Scope", cycle.scope)
-        error = None if self.access_log else self._gate.turned_away(scope)  # the log is written on the long way
-        if error is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        body, fields = problem_parts(scope, error)
-        keep = cycle.keep_alive and "Connection" not in fields
-        if not keep:
-            fields["Connection"] = "close"
-        self._write(error.status, fields, body)
-        cycle.response_started = cycle.response_complete = True  # what comes of its body is not looked at
-        if not keep:
-            self.transport.close()
-        cycle.on_response()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Coalescing(transport, self.loop))  # type: ignore[arg-type]
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        said = scope["type"] == "http" and any(header(scope, name) for name in FORWARDED)
+        await (super().__call__(scope, receive, send) if said else self.app(scope, receive, send))  # type: ignore[arg-type]
 
 
 def raise_file_limit() -> None:
@@ -148,7 +67,7 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
     gate = create_app(service)
     config = uvicorn.Config(
         gate,
-        http=partial(Protocol, gate),  # type: ignore[arg-type]  # whatever makes one
+        http=partial(Protocol, gate, Breath()),  # type: ignore[arg-type]  # whatever makes one
         server_header=False,
         access_log=settings.access_log,
         log_config=None,  # as everything else
@@ -156,7 +75,10 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=2048,
+        proxy_headers=False,  # as below
     )
+    config.load()
+    config.loaded_app = Proxied(config.loaded_app, config.forwarded_allow_ips)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         return runner.run(attended(service, Server(config), listener, parent))
 
@@ -181,7 +103,7 @@ async def attended(service: Service, server: Server, listener: socket.socket, pa
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     loop.add_reader(parent, stop.set)
-    serving = loop.create_task(server.serve([listener]))
+    serving = loop.create_task(server.serve([listener, *(listener.dup() for _ in range(ACCEPTS - 1))]))
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     loop.remove_reader(parent)

@@ -17,8 +17,9 @@ with atheris.instrument_imports(include=["app", "starlette.formparsers", "starle
     from app.admission import patience
     from app.answers import negotiate, ranked
     from app.errors import AppError
-    from app.limits import problem_parts, request_id
+    from app.limits import problem_parts
     from app.schemas import ComposeOptions, EnhanceOptions, GenerateRequest, RestyleOptions
+    from app.scopes import request_id
     from app.settings import Settings
     from app.tasks.colours import rgb_of
     from app.uploads import ONE_IMAGE, read_json, read_upload
@@ -47,7 +48,7 @@ def target(data: bytes) -> str:
 
 
 def refused(scope: dict[str, object], error: AppError) -> str:
-    answer, headers = problem_parts(scope, error)
+    answer, headers = problem_parts(request_id(scope), error)
     assert json.loads(answer)["status"] == error.status != 500  # noqa: S101  # what is looked for
     assert len(answer) < MOST_ANSWERED  # noqa: S101
     assert all("\n" not in value for value in headers.values())  # noqa: S101

@@ -1,6 +1,7 @@
 """More requests than the machine can answer: what is still answered in time, and how quickly the rest is refused."""
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -137,6 +138,34 @@ def test_the_work_of_64_clients_who_hang_up_in_the_queue_is_not_computed():
     assert left == 64
     assert 16 <= computed <= 20
     assert dropped > 32  # the rest left while it was decoded
+
+
+def test_refusals_one_after_the_other_are_told_apart_and_counted(server):
+    """Those that come within milliseconds take another way, and are the same but for their ids."""
+    unwilling(server)
+
+    async def scenario():
+        connection = await Connection.to(server.port)
+        payloads = [generate({"Request-Timeout": "0.000001", "X-Request-ID": f"id-{i}"}, seed=i) for i in range(50)]
+        payloads += [generate({"Request-Timeout": "0.000001"}, seed=i) for i in range(50)]
+        answers = [await connection.ask(payload) for payload in payloads]
+        answers.append(await connection.ask(generate(seed=1)))
+        await connection.close()
+        return answers
+
+    *refused, last = asyncio.run(asyncio.wait_for(scenario(), 30))
+
+    assert {answer.status for answer in refused} == {503}
+    assert last.status == 200
+    names = [answer.headers.pop("x-request-id") for answer in refused]
+    assert names[:50] == [f"id-{i}" for i in range(50)]
+    assert len(set(names)) == 100
+    assert [json.loads(answer.body)["request_id"] for answer in refused] == names
+    for answer in refused:
+        assert int(answer.headers.pop("content-length")) == len(answer.body)
+        assert answer.headers == {**refused[0].headers, "date": answer.headers["date"]}
+    assert server.value("vitrine_refusals_total", code="overloaded") == 100
+    assert server.value("vitrine_requests_total", route="/generate", status="503") == 100
 
 
 def unwilling(server):

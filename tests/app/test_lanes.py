@@ -45,6 +45,23 @@ class Clock:
         return [self.step() for _ in range(steps)]
 
 
+def test_a_queue_is_lopsided_while_one_client_fills_it_and_another_comes_and_goes():
+    clock = Clock()
+    for _ in range(20):
+        clock.add(ANNA)
+    assert not clock.lanes.lopsided(clock.now)  # nobody else is there
+
+    clock.step()
+    clock.add(BEN)
+    clock.step()
+    assert clock.lanes.lopsided(clock.now)
+
+    for number in range(3):
+        clock.add(Client(f"3.3.3.{number}"))
+    assert not clock.lanes.lopsided(clock.now)  # many compete: none of them is special
+    assert not clock.lanes.lopsided(clock.now + 5)
+
+
 def test_nothing_waits_in_the_beginning_and_in_the_end():
     clock = Clock()
     assert not clock.lanes

@@ -223,7 +223,7 @@ def test_any_fields_are_checked_options_or_a_problem(model, fields):
 
 def told_of(error):
     """A refusal as its client reads it."""
-    body, headers = problem_parts({"type": "http", "headers": []}, error)
+    body, headers = problem_parts("mine", error)
     told = json.loads(body)
     assert told["status"] == error.status
     assert headers["Content-Type"] == "application/problem+json"

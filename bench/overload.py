@@ -1,0 +1,117 @@
+"""`python -m bench.overload`: ten times the sustainable rate, with deadlines; what is still answered in time.
+
+The share is taken once the queue is as long as it gets, from what the server counted; and again from the first request
+on, as a client sees it. The load generator takes its time from the same cores: what it took is told, and what the share
+would be of a peak that shares the machine with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from bench import requests
+from bench.arrivals import Summary, arrivals
+from bench.processes import OtherLoad, tree, usage
+from bench.servers import Running, serving, stop_on_sigterm, vitrine
+from bench.wrk import wrk
+
+SETTLE_S: Final = 2.0
+"""Until the queue is full."""
+CORES: Final = len(os.sched_getaffinity(0))
+IMAGES: Final = re.compile(r"^vitrine_images_total\{.*\} (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Counters, in seconds."""
+
+    at: float
+    images: float
+    server: float
+    generator: float
+
+    @classmethod
+    def now(cls, running: Running) -> Moment:
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=30) as answer:
+            images = sum(map(float, IMAGES.findall(answer.read().decode())))
+        served = set(tree(running.pid))
+        others = set(tree(os.getpid())) - served - {os.getpid()}
+        return cls(time.monotonic(), images, usage(served).cpu_s, usage(others).cpu_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rates in answers a second, what was taken of the cores, and the client's view."""
+
+    peak: float
+    rate: float
+    good: float
+    server: float
+    generator: float
+    others: float
+    summary: Summary
+
+    def lines(self) -> Sequence[str]:
+        steady, whole = self.good / self.peak, self.summary.ok_per_second / self.peak
+        corrected = steady * CORES / (CORES - self.generator)
+        return [
+            f"peak {self.peak:.0f}/s, offered {self.rate:.0f}/s, {CORES} cores",
+            f"in time {self.good:.0f}/s with a full queue: {steady:.0%} of the peak; from the start on {whole:.0%}",
+            f"the generator took {self.generator:.2f} cores, the server {self.server:.2f}, others {self.others:.2f}; "
+            f"of the peak beside such a generator {corrected:.0%}",
+            f"statuses {self.summary.statuses}, {self.summary.connections} connections",
+            f"answered {self.summary.latency}",
+            f"refused {self.summary.refusal}",
+        ]
+
+
+def overload(running: Running, times: float, seconds: float, image_format: str) -> Result:
+    """Offer so many times the peak, and watch."""
+    wrk(running.port, "generate", image_format, "plain", 16, 2)
+    others = OtherLoad()
+    peak = wrk(running.port, "generate", image_format, "plain", 32, 4).per_second
+    payloads = requests.payloads("generate", image_format, {"Request-Timeout": "3"})
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(int).result()  # it has started
+        load = process.submit(arrivals, running.port, payloads, times * peak, seconds)
+        time.sleep(SETTLE_S)
+        first = Moment.now(running)
+        time.sleep(seconds - SETTLE_S - 0.3)
+        last = Moment.now(running)
+        summary = load.result()
+    past = last.at - first.at
+    return Result(
+        peak, times * peak, (last.images - first.images) / past, (last.server - first.server) / past,
+        (last.generator - first.generator) / past, others.cores(), summary,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
+    parser.add_argument("--times", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--format", choices=("webp", "jpeg"), default="webp")
+    options = parser.parse_args()
+    stop_on_sigterm()
+    logging.basicConfig(level=logging.INFO)
+    with tempfile.TemporaryDirectory() as folder, serving(vitrine(), Path(folder) / "log") as running:
+        result = overload(running, options.times, options.seconds, options.format)
+    sys.stdout.write("\n".join(result.lines()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
