@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from training.adversarial import GanRecipe
 from training.dcgan import DcganRecipe
+from training.degrade import Degradation
 from training.evaluators.learning import EvaluatorRecipe
 from training.harmonization import HarmonizeRecipe
 from training.matting import MattingRecipe
@@ -89,6 +90,14 @@ def enhance_x2() -> RestorationRecipe:
     )
 
 
+def enhance_x2_tune() -> RestorationRecipe:
+    """A published enhance-x2 (--start) trained on, on clean and detailed pictures mostly: 25 minutes on one core."""
+    clean = Degradation(clean_share=0.6)
+    return replace(
+        enhance_x2(), name="enhance-x2-tune", steps=13_000, lr=5e-4, degradation=clean, drawings=4000, detail=4
+    )
+
+
 def enhance_x2_fast() -> RestorationRecipe:
     """As `enhance-x2`, at a quarter of its work: half an hour on one core."""
     small = EnhanceConfig(channels=32)
@@ -103,7 +112,9 @@ def enhance_x4() -> RestorationRecipe:
 
 def restoration_level() -> RestorationRecipe:
     """How degraded a photo is: minutes on one core. Its "clean picture" is twice the tile that it looks at."""
-    return RestorationRecipe(name="restoration-level", network=LevelConfig(), steps=3000, patch=192, ema_decay=0.995)
+    return RestorationRecipe(
+        name="restoration-level", network=LevelConfig(), steps=4000, patch=192, ema_decay=0.995, drawings=500
+    )
 
 
 def cutout() -> MattingRecipe:
@@ -152,6 +163,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "evaluator-classifier": evaluator_classifier,
     "evaluator-selfsupervised": evaluator_selfsupervised,
     "enhance-x2": enhance_x2,
+    "enhance-x2-tune": enhance_x2_tune,
     "enhance-x2-fast": enhance_x2_fast,
     "enhance-x4": enhance_x4,
     "restoration-level": restoration_level,
