@@ -19,7 +19,7 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import ImageFormat, Picture, Pixels, check_side, over, resize
+from app.images import ImageFormat, Picture, Pixels, check_side, over, resize, softened
 from app.metadata import Credits
 from app.provenance import NO_CREDITS, Hide, Labels, Mark, Sign, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
@@ -31,6 +31,7 @@ from app.tasks.generate import SEEDS, drawn_label, latent, mixed
 from app.tasks.watermark import hidden
 
 T = TypeVar("T")
+PRODUCT_DENOISE: Final = 0.7  # of generated products, which are enlarged
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
 
 
@@ -144,17 +145,19 @@ async def generate(
 async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int, finished: Callable[[Pixels], T]) -> T:
     """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it.
 
-    With full restoration, which takes the generator's mottle for the noise that it looks like.
+    Its finest detail is mottle, of which an enhancer would make clean edges that no product has: so it is softened.
     """
-    scale = -(-side // rgba.shape[0])
+    native = rgba.shape[0]
+    scale = -(-side // (2 * native))
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
     rgb = fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8))
+    rgb = softened(resize(rgb, 2 * native, 2 * native))
 
     def finish_large(large: Pixels) -> T:
         alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
         return finished(np.dstack([large, alpha]))
 
-    return await service.enlarge(call, rgb, call.catalogue.enhancers(scale), 1.0, finish_large)
+    return await service.enlarge(call, rgb, call.catalogue.enhancers(scale), PRODUCT_DENOISE, finish_large)
 
 
 def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: ImageFormat, mark: Mark) -> bytes:

@@ -31,7 +31,7 @@ CLEARLY: Final = 1.03
 """What is not this much faster than the default is noise, and the default stays."""
 BATCHES: Final = (1, 2, 4, 8, 16)
 MANY_ROWS: Final = ("generate", "enhance", "level")
-"""Tasks of which a request has many rows; the others' single ones hardly count."""
+"""Tasks of which a request has many rows, whose default models are measured; the others' single ones hardly count."""
 SPINS_US: Final = (0, 50, 1000)
 K = TypeVar("K", bound=Hashable)
 
@@ -166,7 +166,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         OSError: the file cannot be written.
     """
     models = list(read_models(settings.models_dir).values())
-    subjects = [Subject.of(one) for one in [m for m in models if m.manifest.task in MANY_ROWS] or models]
+    defaults = {one.manifest.task: one for one in reversed(models)}
+    subjects = [Subject.of(one) for task, one in defaults.items() if task in MANY_ROWS] or list(map(Subject.of, models))
     found = tuned(subjects, arguments.seconds, lambda text: print(text, file=sys.stderr))  # noqa: T201  # a command
     lines = [f"VITRINE_{name.upper()}={str(value).lower()}" for name, value in found.items()]
     arguments.out.write_text("\n".join(["# Measured by `vitrine tune` on this machine.", *lines]) + "\n")

@@ -71,7 +71,7 @@ def test_a_trace_follows_a_photo_from_http_to_its_batches():
         assert root.start_time <= span.start_time <= span.end_time <= root.end_time
     order = [by_name[name] for name in ("decode", "queue", "infer", "encode")]
     assert all(one.end_time <= other.start_time + 1e6 for one, other in itertools.pairwise(order))
-    assert by_name["batch"].attributes["model"] == "enhance-x2@1"
+    assert by_name["batch"].attributes["model"].startswith("enhance-x2@")
     batches = [span for span in spans if span.name == "batch"]
     assert {link.context.span_id for link in by_name["infer"].links} == {span.context.span_id for span in batches}
     assert {link.context.span_id for span in batches for link in span.links} == {root.context.span_id}

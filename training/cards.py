@@ -9,7 +9,7 @@ from typing import Any
 
 PURPOSE = {
     "generate": "Makes product pictures by category and seed (`POST /generate`).",
-    "enhance": "Doubles a photo's size and restores it as strongly as asked (`POST /enhance`).",
+    "enhance": "Makes a photo larger, and restores it as strongly as asked (`POST /enhance`).",
     "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",

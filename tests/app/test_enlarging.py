@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from app.pipeline import enlarged_product
+from app.pipeline import PRODUCT_DENOISE, enlarged_product
 
 
 class Repeating:
@@ -26,11 +26,11 @@ def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
     rgba[3:13, 3:13] = (0, 255, 0, 120)  # what a generator guesses where it is not sure
     rgba[4:12, 4:12] = (200, 0, 0, 255)
     service = Repeating()
-    call = SimpleNamespace(catalogue=SimpleNamespace(enhancers=lambda scale: [4] if scale == 4 else []))
+    call = SimpleNamespace(catalogue=SimpleNamespace(enhancers=lambda scale: [scale]))
     large = asyncio.run(enlarged_product(service, call, rgba, 60, lambda finished: finished))
 
     assert large.shape == (64, 64, 4)
-    assert service.strengths == [1.0]
+    assert service.strengths == [PRODUCT_DENOISE]
     assert (large[..., :3] == (200, 0, 0)).all()
     assert large[0, 0, 3] == 0
     assert large[32, 32, 3] == 255

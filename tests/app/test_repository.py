@@ -13,15 +13,15 @@ from app.signatures import sign, verify_signature
 MODELS = Path(__file__).parents[2] / "models"
 NAME = "restoration-level"  # the smallest one
 SHIPPED = (
-    "cutout", "enhance-x2", "from-sketch", "garments-64", "harmonize", "relight", "restoration-level", "watermark",
-    "watermark-reader",
+    "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-64", "harmonize", "relight",
+    "restoration-level", "watermark", "watermark-reader",
 )  # fmt: skip
 
 
 def add_version(root, version, **changes):
     """A good version of the model, but for the changes to its manifest."""
     folder = root / NAME / version
-    shutil.copytree(MODELS / NAME / "2", folder)
+    shutil.copytree(next((MODELS / NAME).iterdir()), folder)
     rewrite(folder, version=version, **changes)
     return folder
 

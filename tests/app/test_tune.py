@@ -21,7 +21,7 @@ def test_what_tune_writes_is_what_the_settings_read(tmp_path, monkeypatch):
 
     assert written.keys() == {f"VITRINE_{n}" for n in ("THREADS", "LONE_THREADS", "SPIN_US", "BATCH_S", "ARENA")}
     assert all(f"{name}={value}" in told.stdout for name, value in written.items())
-    assert "garments-64@3, (workers, batch) " in told.stderr
+    assert ", (workers, batch) " in told.stderr
     monkeypatch.chdir(tmp_path)
     settings = Settings()
     assert (settings.threads, settings.lone_threads) == (

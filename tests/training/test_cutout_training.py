@@ -136,7 +136,7 @@ def test_a_published_network_is_trained_on_from_its_very_weights(scenes, tmp_pat
 def test_what_is_no_such_network_cannot_be_begun_with(scenes, tmp_path, capsys, content):
     if isinstance(content, bytes):
         (tmp_path / "model.onnx").write_bytes(content)
-    folder = Path("models/restoration-level/2") if isinstance(content, str) else tmp_path
+    folder = Path("models/restoration-level/3") if isinstance(content, str) else tmp_path
     with pytest.raises(SystemExit) as stopped:
         main(["cutout", "--quick", "--data", str(scenes), "--out", str(tmp_path / "run"), "--start", str(folder)])
 
