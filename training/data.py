@@ -106,11 +106,11 @@ class Photos:
 
     photos: list[Pixels]
 
-    def patches(self, count: int, side: int, random: torch.Generator, detail: int = 0) -> Pixels:
-        """Draw (count, side, side, 3) uint8, mirrored at random; each the most varied of up to 2 + `detail` draws."""
+    def patches(self, count: int, side: int, random: torch.Generator) -> Pixels:
+        """Draw (count, side, side, 3) uint8, mirrored at random; half of the draws look for detail."""
         patches = np.empty((count, side, side, 3), np.uint8)
         for place in range(count):
-            tries = 1 + int(torch.randint(2 + detail, (), generator=random))
+            tries = 1 + int(torch.randint(2, (), generator=random))
             drawn = [self._patch(side, random) for _ in range(tries)]
             patches[place] = max(drawn, key=lambda patch: float(patch.std()))
         return patches

@@ -216,7 +216,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         generator.load_state_dict(dict(ema))
         generator.measure_style_mean()
         return GenerateGraph(generator).eval()
-    if name in ("enhance-x2", "enhance-x2-tune", "enhance-x2-fast", "enhance-x4"):
+    if name in ("enhance-x2", "enhance-x2-fast", "enhance-x4"):
         enhancer = EnhanceNet(EnhanceConfig(**settings))
         enhancer.load_state_dict(dict(ema))
         return EnhanceGraph(enhancer).eval()

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from training.adversarial import GanRecipe
 from training.dcgan import DcganRecipe
-from training.degrade import Degradation
 from training.evaluators.learning import EvaluatorRecipe
 from training.harmonization import HarmonizeRecipe
 from training.matting import MattingRecipe
@@ -90,14 +89,6 @@ def enhance_x2() -> RestorationRecipe:
     )
 
 
-def enhance_x2_tune() -> RestorationRecipe:
-    """A published enhance-x2 (--start) trained on, on clean and detailed pictures mostly: 25 minutes on one core."""
-    clean = Degradation(clean_share=0.6)
-    return replace(
-        enhance_x2(), name="enhance-x2-tune", steps=13_000, lr=5e-4, degradation=clean, drawings=4000, detail=4
-    )
-
-
 def enhance_x2_fast() -> RestorationRecipe:
     """As `enhance-x2`, at a quarter of its work: half an hour on one core."""
     small = EnhanceConfig(channels=32)
@@ -163,7 +154,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "evaluator-classifier": evaluator_classifier,
     "evaluator-selfsupervised": evaluator_selfsupervised,
     "enhance-x2": enhance_x2,
-    "enhance-x2-tune": enhance_x2_tune,
     "enhance-x2-fast": enhance_x2_fast,
     "enhance-x4": enhance_x4,
     "restoration-level": restoration_level,

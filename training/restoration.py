@@ -36,7 +36,6 @@ class RestorationRecipe:
     scale: int = 2
     most_gradient: float | None = None
     drawings: int = 0  # pictures that are drawn, beside the photos
-    detail: int = 0  # further draws of which the most varied patch is taken
     start: str = ""  # SHA-256 of the published graph that it began with
     seed: int = 0
     bf16: bool = True
@@ -63,7 +62,7 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
         rate = annealed(recipe.lr, index, recipe.steps)
-        clean = turned(self.data.patches(self.batch_size, recipe.patch, random, recipe.detail), random)
+        clean = turned(self.data.patches(self.batch_size, recipe.patch, random), random)
         pairs = degraded_pairs(clean, recipe.scale, recipe.degradation, random)
         terms = self._terms(*(tensor.to(self.device) for tensor in pairs))
         self.averaged.step(index, rate, terms, {"l1": 1.0})
