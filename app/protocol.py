@@ -15,8 +15,6 @@ from app.scopes import new_id, request_id
 
 MAX_HEAD_BYTES: Final = 65536
 """Of a request's head, and of what is no body between the parts of a chunked one and after it."""
-BREATH_S: Final = 0.002
-"""How often, at most, the event loop looks for requests while it refuses many of them."""
 
 
 class Coalescing:
@@ -54,40 +52,13 @@ class Coalescing:
         self._transport.close()
 
 
-class Breath:
-    """Has the event loop pause while it refuses many requests.
-
-    It then finds a bunch of them when it looks again. To be woken for each costs more than to refuse it, and takes the
-    time, and the caches, of what is computed for those that were let in.
-    """
-
-    def __init__(self) -> None:
-        self._latest, self._woke, self._due = 0.0, 0.0, False
-
-    def take(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A request was refused."""
-        now = time.monotonic()
-        if now < self._latest + BREATH_S and not self._due:
-            self._due = True
-            loop.call_soon(self._pause)
-        self._latest = now
-
-    def _pause(self) -> None:
-        left = self._woke + BREATH_S - time.monotonic()
-        if left > 0:  # else it is late already
-            time.sleep(left)
-        self._latest = self._woke = time.monotonic()
-        self._due = False
-
-
 class Protocol(HttpToolsProtocol):
     """Uvicorn's, on such a transport. It refuses at once what the gate turns away, and heads that have no end."""
 
-    def __init__(self, gate: Gate, breath: Breath, **arguments: Any) -> None:  # noqa: ANN401  # uvicorn's own
+    def __init__(self, gate: Gate, **arguments: Any) -> None:  # noqa: ANN401  # uvicorn's own
         super().__init__(**arguments)
         self._gate = gate
         self._barren = 0
-        self._breath = breath
         self._between = True  # no part of a request has come
         self._refused_at = 0.0
         self._over = False  # the request that is being read has been answered: the rest of it is not looked at
@@ -150,7 +121,6 @@ class Protocol(HttpToolsProtocol):
         name, error = echo
         self._write(error, *problem_parts(name, error), keep=True)
         self._refused_at = now
-        self._breath.take(self.loop)
         return True
 
     def timeout_keep_alive_handler(self) -> None:
@@ -174,7 +144,6 @@ class Protocol(HttpToolsProtocol):
         keep = "Connection" not in fields and self.parser.should_keep_alive()
         self._write(error, body, fields, keep=keep and self.parser.get_http_version() != "1.0")
         self.on_response_complete()
-        self._breath.take(self.loop)
         return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.main import create_app
 from app.metrics import Metrics
-from app.protocol import Breath, Protocol
+from app.protocol import Protocol
 from app.scopes import header
 from app.service import Service
 from app.settings import Settings
@@ -30,8 +30,6 @@ log = logging.getLogger("vitrine")
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 5
 FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto")
-ACCEPTS = 16
-"""New connections that are taken in one turn of the event loop, which takes one from each listening descriptor."""
 
 
 class Server(uvicorn.Server):
@@ -67,7 +65,7 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
     gate = create_app(service)
     config = uvicorn.Config(
         gate,
-        http=partial(Protocol, gate, Breath()),  # type: ignore[arg-type]  # whatever makes one
+        http=partial(Protocol, gate),  # type: ignore[arg-type]  # whatever makes one
         server_header=False,
         access_log=settings.access_log,
         log_config=None,  # as everything else
@@ -103,7 +101,7 @@ async def attended(service: Service, server: Server, listener: socket.socket, pa
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     loop.add_reader(parent, stop.set)
-    serving = loop.create_task(server.serve([listener, *(listener.dup() for _ in range(ACCEPTS - 1))]))
+    serving = loop.create_task(server.serve([listener]))
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     loop.remove_reader(parent)

@@ -136,13 +136,13 @@ def metric(client, name):
 
 
 def test_the_work_of_a_client_who_left_is_dropped(client):
-    name = 'vitrine_dropped_rows_total{model="enhance-x2",reason="abandoned"}'
+    name = 'vitrine_dropped_rows_total{model="enhance-x4",reason="abandoned"}'
     before = metric(client, name)
     with pytest.raises(httpx.ReadTimeout):
         client.post("/enhance", files={"image": photo(size=(3000, 2000))}, data={"scale": "4"}, timeout=1.5)
 
     for _ in range(100):
-        if metric(client, 'vitrine_queue_rows{model="enhance-x2"}') == 0 and metric(client, name) > before:
+        if metric(client, 'vitrine_queue_rows{model="enhance-x4"}') == 0 and metric(client, name) > before:
             break
         time.sleep(0.1)
     assert metric(client, name) > before

@@ -6,7 +6,7 @@ from bench.soak import soak
 from tests.conftest import running
 
 SECONDS, WARM_UP_S = 50, 15
-MOST_GROWTH_MB = 100
+MOST_GROWTH_MB = 200
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from app.examples import OF_ENHANCE, OF_GENERATE
 from app.lanes import Client
 from app.limits import Gate, problem_parts
 from app.metrics import Metrics
-from app.protocol import Breath, Protocol
+from app.protocol import Protocol
 from app.service import Service
 from app.settings import Settings
 from tests.load import generate
@@ -64,9 +64,9 @@ def service():
 
 def connected(service):
     gate = Gate(lambda *_: None, {"/generate": lambda _: None}, service)
-    config = uvicorn.Config(gate, http=partial(Protocol, gate, Breath()), log_config=None)
+    config = uvicorn.Config(gate, http=partial(Protocol, gate), log_config=None)
     config.load()
-    protocol = Protocol(gate, Breath(), config=config, server_state=ServerState(), app_state={})
+    protocol = Protocol(gate, config=config, server_state=ServerState(), app_state={})
     protocol.access_log = False
     wire = Wire()
     protocol.connection_made(wire)
