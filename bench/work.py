@@ -72,10 +72,8 @@ class Worker:
 
     def __init__(self, intra: int = 1, spinning: bool = True, batch: int = MAX_BATCH, tile: int = 0) -> None:
         """`intra` 0 leaves the number of threads to ONNX Runtime; `tile` 0 is the manifest's, -1 a whole photo."""
-        models = list(read_models(MODELS).values())
-        self.models = {
-            model.manifest.task: model for model in reversed(models)
-        }  # the first one of a task is its default
+        # Backwards, since the first model of a task is its default.
+        self.models = {model.manifest.task: model for model in reversed(read_models(MODELS).values())}
         self._sessions = {task: load(model, intra, spinning) for task, model in self.models.items()}
         self._batch, self._tile = batch, tile
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 
 from training.data import DataError
 from training.degrade import Degradation, degrade, reduce_clean
-from training.evaluate_restyle import mean_lab
+from training.evaluate_restyle import mean_lab, similarity
 from training.figures import Report
 from training.pictures import Pixels, read_rgb, sheet
 from training.restoration import read_clean
@@ -48,15 +47,8 @@ def scores(found: Pixels, truth: Pixels, border: int) -> tuple[float, float]:
     """PSNR in dB and SSIM (Wang et al. 2004) on Y, without the outermost `border` pixels."""
     x, y = (luma(one)[border:-border, border:-border] for one in (found, truth))
     psnr = 10 * np.log10(255**2 / max(float(np.mean((x - y) ** 2)), 1e-10))
-
-    def mean(plane: Any) -> Any:  # noqa: ANN401  # OpenCV's arrays
-        return cv2.GaussianBlur(plane, (11, 11), 1.5)[5:-5, 5:-5]
-
-    mx, my = mean(x), mean(y)
-    vx, vy, both = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    ssim = (((2 * mx * my + c1) * (2 * both + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean()
-    return float(psnr), float(ssim)
+    # Without what its window would need from beyond the edge.
+    return float(psnr), float(similarity(x, y)[5:-5, 5:-5].mean())
 
 
 def bicubic(rgb: Pixels, scale: int) -> Pixels:
@@ -115,10 +107,7 @@ def evaluate_enhancer(enhancer: Enhancer, scale: int, folders: list[Path]) -> Re
     """
     standard = [folder for folder in folders if any(folder.glob("x*_LR.png"))]
     report = Report()
-    pictures: list[Pixels] = []
-    for folder in (one for one in folders if one not in standard):
-        held_out = read_clean([folder], "test", LEAST)
-        pictures += held_out[:: max(1, len(held_out) // COUNT)][:COUNT]
+    pictures = held_out([folder for folder in folders if folder not in standard])
     if pictures:
         on_pictures(report, enhancer, scale, pictures)
     for folder in standard:
@@ -126,6 +115,15 @@ def evaluate_enhancer(enhancer: Enhancer, scale: int, folders: list[Path]) -> Re
     if not report.records:
         raise DataError("there is nothing to measure an enhancer on")
     return report
+
+
+def held_out(folders: list[Path]) -> list[Pixels]:
+    """COUNT test pictures of each folder, or a few less, at equal steps."""
+    pictures: list[Pixels] = []
+    for folder in folders:
+        found = read_clean([folder], "test", LEAST)
+        pictures += found[:: max(1, len(found) // COUNT)][:COUNT]
+    return pictures
 
 
 def on_pictures(report: Report, enhancer: Enhancer, scale: int, pictures: list[Pixels]) -> None:
@@ -200,10 +198,7 @@ def on_pairs(report: Report, enhancer: Enhancer, scale: int, folder: Path) -> No
 
 def evaluate_level(estimator: onnxruntime.InferenceSession, folders: list[Path]) -> Report:
     """Mean absolute error of the estimated level, beside that of always saying the mean."""
-    pictures = []
-    for folder in folders:
-        held_out = read_clean([folder], "test", LEAST)
-        pictures += held_out[:: max(1, len(held_out) // COUNT)][:COUNT]
+    pictures = held_out(folders)
     report, tried = Report(), trials(pictures, 2)
     levels = np.array([trial.level for trial in tried])
     found = np.array([float(estimator.run(None, {"image": trial.small[None]})[0][0]) for trial in tried])

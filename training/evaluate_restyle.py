@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 
 from training.composites import Floats, unit
 from training.data import read_products
@@ -30,6 +31,11 @@ def psnr(a: Pixels, b: Pixels) -> float:
 def ssim(a: Pixels, b: Pixels) -> float:
     """Structural similarity of two (H, W, 3) uint8 pictures' luma (Wang et al. 2004; Gaussian window of 1.5 px)."""
     x, y = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY).astype(np.float64) for one in (a, b))
+    return float(similarity(x, y).mean())
+
+
+def similarity(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Structural similarity of two planes (H, W) of up to 255, at every pixel."""
 
     def mean(plane: Any) -> Any:  # noqa: ANN401  # OpenCV's arrays
         return cv2.GaussianBlur(plane, (11, 11), 1.5)
@@ -37,7 +43,7 @@ def ssim(a: Pixels, b: Pixels) -> float:
     mx, my = mean(x), mean(y)
     vx, vy, both = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return float((((2 * mx * my + c1) * (2 * both + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean())
+    return np.asarray(((2 * mx * my + c1) * (2 * both + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
 
 
 def evaluate_relight(session: onnxruntime.InferenceSession, side: int, folders: list[Path]) -> Report:
