@@ -12,7 +12,7 @@ help:  ## what can be made
 	@echo "make training  install vitrine-train (with PyTorch) into $(VENV)"
 	@echo "make test      install what the tests need into $(VENV), then lint, check types and run the tests"
 	@echo "make docs      install mkdocs into $(VENV) and build the documentation's site into build/site"
-	@echo "make fuzz      30 minutes of damaged uploads, metadata and requests, then schemathesis (docs/hostile-inputs.md)"
+	@echo "make fuzz      45 minutes of damaged uploads, metadata and requests, then schemathesis (docs/hostile-inputs.md)"
 	@echo "make bench     compare with the raw limit and other servers, 25 minutes on an idle machine; needs wrk (Debian's)"
 	@echo "make soak      20 minutes of mixed and hostile traffic; both install into $(BENCH), write bench/results"
 	@echo "make editing   how long one caller waits for each edit of a photo, two minutes"
@@ -70,6 +70,7 @@ fuzz: $(VENV)/fuzz-installed  ## what does harm?
 	$(BIN)/python -m fuzz.decode --seconds 600 --seed-from-tests --corpus runs/fuzz/decode --also fuzz/corpus/decode
 	$(BIN)/python -m fuzz.metadata --seconds 600 --seed-from-tests --corpus runs/fuzz/metadata --also fuzz/corpus/metadata
 	$(BIN)/python -m fuzz.requests --seconds 600 --seed-from-tests --corpus runs/fuzz/requests --also fuzz/corpus/requests
+	$(BIN)/python -m fuzz.echoes --seconds 600 --seed-from-tests --corpus runs/fuzz/echoes
 	$(BIN)/python -m fuzz.contract
 
 # The peers want other versions of some packages than we do, so they get their own constraints.

@@ -28,6 +28,7 @@ TOLD: Final = re.compile(
 ASKED: Final = (b"x-api-key", b"authorization", b"request-timeout")
 KNOWN: Final = {*ASKED, b"x-request-id", b"content-length", b"connection"}
 """The fields of those in `TOLD` that an echo may have."""
+LENGTH: Final = re.compile(rb"[0-9]{1,9}")
 
 
 class Like(NamedTuple):
@@ -74,7 +75,7 @@ class Echoes:
         told = TOLD.findall(head[2])
         fields = {name.lower(): value for name, value in told}
         length = fields.get(b"content-length", b"")
-        if len(fields) < len(told) or not length.isdigit() or len(data) != head.end() + int(length):
+        if len(fields) < len(told) or not LENGTH.fullmatch(length) or len(data) != head.end() + int(length):
             return None
         if not fields.keys() <= KNOWN or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None

@@ -1,9 +1,12 @@
 """What is like a request that was refused a moment ago is refused without a parser, and nothing else is."""
 
+import itertools
+
 import pytest
 
 from app.echoes import SAME_S, Echoes, Like
 from app.errors import Overloaded, Unauthorized
+from fuzz.heads import plain
 from tests.load import generate
 
 NOW = 100.0
@@ -81,6 +84,7 @@ def test_what_asks_for_something_else_goes_the_ordinary_way(echoes, other):
         lambda whole: whole.replace(b"Content-Length", b"Content-Length: 2\r\nContent-Length"),
         lambda whole: whole.replace(b"Content-Length", b" Content-Length"),
         lambda whole: whole.replace(b"Content-Length: ", b"Content-Length: +"),
+        lambda whole: whole.replace(b"Content-Length: ", b"Content-Length: " + b"9" * 5000),
     ],
 )
 def test_only_one_whole_and_plain_request_is_an_echo(echoes, change):
@@ -88,6 +92,30 @@ def test_only_one_whole_and_plain_request_is_an_echo(echoes, change):
     assert echoes.find(whole, ADDRESS, NOW)
 
     assert echoes.find(change(whole), ADDRESS, NOW) is None
+
+
+STARTS = (b"POST /generate HTTP/1.1", b"POST /generate?seed=1 HTTP/1.1", b"POST //generate HTTP/1.1")
+LINES = (
+    *(b"Host: a", b"Accept: */*", b"X-Request-ID: a-b", b"X-API-Key:", b"X-API-Key : mine", b"X-API-Key: mine, mine"),
+    *(b"Connection: keep-alive", b"connection:close", b"Transfer-Encoding: chunked", b"Upgrade: h2c", b" folded: yes"),
+    *(b"Content-Length: 2", b"Content-Length: 1", b"Content-Length: 02", b"Content-Length: 2, 2", b"X: \r"),
+)
+
+
+def test_an_echo_is_what_a_parser_reads_too(echoes):
+    """Whatever is refused from its bytes, httptools reads as one whole request that asks for the same."""
+    found = []
+    few = [lines for number in range(3) for lines in itertools.permutations(LINES, number)]
+    for start, lines, end in itertools.product(STARTS, few, (b"\r\n", b"\n")):
+        fields = [b"X-API-Key: mine", b"Request-Timeout: 3", *lines]
+        fields += [] if any(line.startswith(b"Content-Length") for line in lines) else [b"Content-Length: 2"]
+        data = end.join([start, *fields, b"", b"{}"])
+        if echo := echoes.find(data, ADDRESS, NOW):
+            found.append(data)
+            assert plain(data) == (echo[0], (b"mine", b"", b"3")), data
+
+    assert len(found) > 20
+    assert any(b"?seed=1" in data for data in found)
 
 
 def test_others_and_later_ones_are_asked_anew(echoes):
