@@ -28,11 +28,31 @@ class GeneratorConfig:
     embedding: int = 32
     style_size: int = 128
     channels: tuple[int, ...] = (192, 160, 96, 48)
+    textures: int = 16
+    """Maps of every level but the first, from which a style mixes what lies in the cloth."""
 
     @property
     def size(self) -> int:
         """Side of the finest picture, px."""
         return 8 << (len(self.channels) - 1)
+
+
+class Texture(nn.Module):
+    """(N, style_size, 1, 1) style -> (N, channels, side, side): maps at their places, as the style mixes them.
+
+    Without them all detail has to be unfolded from 4 x 4 features by filters that are the same everywhere, and
+    comes out woven. Fixed noise as StyleGAN (Karras et al. 2019) has it at inference, but learned, several of them, and
+    as strong as the style says: the picture is still a smooth function of z alone. Starts at zero.
+    """
+
+    def __init__(self, style_size: int, maps: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.randn(1, maps, side, side))
+        self.mix = conv(style_size, maps, kernel=1)
+        self.spread = conv(maps, channels, kernel=1, gain=0.0)
+
+    def forward(self, style: Tensor) -> Tensor:
+        return cast(Tensor, self.spread(self.maps * self.mix(style)))
 
 
 class Generator(nn.Module):
@@ -58,6 +78,9 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList([ResidualBlock(c, style) for c in config.channels])
         pairs = zip(config.channels[:-1], config.channels[1:], strict=True)
         self.joins = nn.ModuleList([conv(a, b, kernel=1) for a, b in pairs])
+        self.textures = nn.ModuleList(
+            [Texture(style, config.textures, c, 8 << i) for i, c in enumerate(config.channels[1:])]
+        )
         self.pictures = nn.ModuleList([conv(c, 16, gain=0.1 if i < 1 else 0.0) for i, c in enumerate(config.channels)])
         self.register_buffer("style_mean", torch.zeros(config.classes, style))
 
@@ -87,7 +110,7 @@ class Generator(nn.Module):
         features = self.blocks[0](features, style)
         drawn = self._draw(0, features)
         for index in range(1, levels or len(self.blocks)):
-            features = self.joins[index - 1](upsample(features))
+            features = self.joins[index - 1](upsample(features)) + self.textures[index - 1](style)
             features = self.blocks[index](features, style)
             drawn = upsample(drawn) + self._draw(index, features)
         # Grey and transparent is where an untrained network starts from.
