@@ -1,6 +1,7 @@
 """Whose turn it is: work that waits, in a lane for every client.
 
-The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one. Within a
+The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one; what a
+client had counts double while it has much waiting, since one who waits for each answer feels every delay. Within a
 lane small work passes large work that came a little earlier, and nothing is passed for ever.
 """
 
@@ -9,12 +10,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 MEMORY_S: Final = 5.0
 """Time in which use is forgotten to 1/e."""
+MANY: Final = 4
+"""Pieces of work above which what waits is a heap, of which no single answer is urgent."""
+HEAP: Final = 2.0
+"""How many times what a client had counts while it has a heap waiting."""
 STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
 RIVALRY_S: Final = 1.0
@@ -77,6 +83,9 @@ class Lane(Generic[W]):
         heaps = self.heaps.values() if kind is None else [self.heaps.get(kind, [])]
         return min((heap[0] for heap in heaps if heap), default=None)
 
+    def __len__(self) -> int:
+        return sum(map(len, self.heaps.values()))
+
 
 class Lanes(Generic[W]):
     """All lanes. Not safe for threads: its owner locks."""
@@ -96,18 +105,23 @@ class Lanes(Generic[W]):
     def next(self, now: float, kind: Hashable | None = None) -> W | None:
         """The work whose turn it is, of any kind or of one; it goes on waiting."""
         best: tuple[float, float, tuple[float, int, W]] | None = None
+        waiting = Counter[str]()
+        for client, lane in self._lanes.items():
+            waiting[client.address] += len(lane)
         for client, lane in self._lanes.items():
             head = lane.head(kind)
             if head is None:
                 continue
-            candidate = (self._use(client.address, now), self._use(client, now), head)
+            address = self._use(client.address, waiting[client.address], now)
+            candidate = (address, self._use(client, len(lane), now), head)
             if best is None or candidate < best:
                 best = candidate
         return best[2][2] if best else None
 
-    def _use(self, who: str | Client, now: float) -> float:
+    def _use(self, who: str | Client, waiting: int, now: float) -> float:
+        """What somebody had of the workers, as it counts with so much work waiting."""
         usage = self._used.get(who)
-        return usage.at(now) if usage else 0.0
+        return usage.at(now) * (HEAP if waiting > MANY else 1.0) if usage else 0.0
 
     def charge(self, client: Client, seconds: float, now: float) -> None:
         """Remember that a client had the workers for so long."""

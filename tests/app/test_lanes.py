@@ -102,6 +102,31 @@ def test_two_clients_who_both_have_work_get_the_same():
     assert counts.count(ANNA) == counts.count(BEN) == 50
 
 
+@pytest.mark.parametrize(("address", "key"), [("2.2.2.2", ""), (ANNA.address, "another")])
+def test_who_waits_for_each_answer_gets_twice_what_a_heap_gets(address, key):
+    clock, patient = Clock(), Client(address, key)
+    for _ in range(600):
+        clock.add(ANNA)
+    for _ in range(300):
+        if patient not in clock.lanes._lanes:
+            clock.add(patient, rows=25)
+        clock.step()
+    counts = [work.client for work in clock.ran[100:]]
+
+    assert counts.count(patient) == pytest.approx(2 * counts.count(ANNA), rel=0.15)
+
+
+def test_heaps_get_the_same_however_high_they_are():
+    clock = Clock()
+    for _ in range(400):
+        clock.add(ANNA)
+    for _ in range(100):
+        clock.add(BEN)
+    counts = [work.client for work in clock.run(150)]
+
+    assert counts.count(ANNA) == counts.count(BEN) == 75
+
+
 def test_what_somebody_had_is_forgotten():
     clock = Clock()
     for _ in range(100):
@@ -114,7 +139,7 @@ def test_what_somebody_had_is_forgotten():
     assert [clock.step(), clock.step()] == [second, first]
     more = [clock.add(BEN), clock.add(ANNA)]
     assert {clock.step(), clock.step()} == set(more)
-    assert abs(clock.lanes._use(ANNA, clock.now) - clock.lanes._use(BEN, clock.now)) < 1e-3
+    assert abs(clock.lanes._use(ANNA, 1, clock.now) - clock.lanes._use(BEN, 1, clock.now)) < 1e-3
 
 
 def test_small_work_passes_large_work_of_the_same_client():
