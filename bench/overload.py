@@ -23,13 +23,16 @@ from pathlib import Path
 from typing import Final
 
 from bench import requests
-from bench.arrivals import Summary, arrivals
+from bench.arrivals import Summary, alone, arrivals, callers
 from bench.processes import OtherLoad, tree, usage
 from bench.servers import Running, serving, stop_on_sigterm, vitrine
 from bench.wrk import wrk
 
-SETTLE_S: Final = 2.0
+SETTLE_S: Final = {"generate": 2.0, "enhance": 5.0}
 """Until the queue is full."""
+SECONDS: Final = {"generate": 8.0, "enhance": 40.0}
+PHOTOS: Final = 24
+"""That the peak is measured with."""
 CORES: Final = len(os.sched_getaffinity(0))
 IMAGES: Final = re.compile(r"^vitrine_images_total\{.*\} (\S+)$", re.MULTILINE)
 
@@ -68,8 +71,8 @@ class Result:
         steady, whole = self.good / self.peak, self.summary.ok_per_second / self.peak
         corrected = steady * CORES / (CORES - self.generator)
         return [
-            f"peak {self.peak:.0f}/s, offered {self.rate:.0f}/s, {CORES} cores",
-            f"in time {self.good:.0f}/s with a full queue: {steady:.0%} of the peak; from the start on {whole:.0%}",
+            f"peak {self.peak:.3g}/s, offered {self.rate:.3g}/s, {CORES} cores",
+            f"in time {self.good:.3g}/s with a full queue: {steady:.0%} of the peak; from the start on {whole:.0%}",
             f"the generator took {self.generator:.2f} cores, the server {self.server:.2f}, others {self.others:.2f}; "
             f"of the peak beside such a generator {corrected:.0%}",
             f"statuses {self.summary.statuses}, {self.summary.connections} connections",
@@ -78,18 +81,27 @@ class Result:
         ]
 
 
-def overload(running: Running, times: float, seconds: float, image_format: str) -> Result:
+def peak_of(running: Running, task: str, image_format: str) -> float:
+    """Answers a second to as many callers as it likes, after a warm-up."""
+    if task == "enhance":
+        payloads = requests.payloads(task, image_format)
+        alone(callers, running.port, payloads, 2, 4)
+        return alone(callers, running.port, payloads, 8, PHOTOS).ok_per_second
+    wrk(running.port, task, image_format, "plain", 16, 2)
+    return wrk(running.port, task, image_format, "plain", 32, 4).per_second
+
+
+def overload(running: Running, task: str, times: float, seconds: float, image_format: str) -> Result:
     """Offer so many times the peak, and watch."""
-    wrk(running.port, "generate", image_format, "plain", 16, 2)
     others = OtherLoad()
-    peak = wrk(running.port, "generate", image_format, "plain", 32, 4).per_second
-    payloads = requests.payloads("generate", image_format, {"Request-Timeout": "3"})
+    peak = peak_of(running, task, image_format)
+    payloads = requests.payloads(task, image_format, {"Request-Timeout": "3"})
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         process.submit(int).result()  # it has started
         load = process.submit(arrivals, running.port, payloads, times * peak, seconds)
-        time.sleep(SETTLE_S)
+        time.sleep(SETTLE_S[task])
         first = Moment.now(running)
-        time.sleep(seconds - SETTLE_S - 0.3)
+        time.sleep(seconds - SETTLE_S[task] - 0.3)
         last = Moment.now(running)
         summary = load.result()
     past = last.at - first.at
@@ -102,14 +114,16 @@ def overload(running: Running, times: float, seconds: float, image_format: str) 
 def main() -> None:
     """Print what was found."""
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
+    parser.add_argument("--task", choices=tuple(SECONDS), default="generate")
     parser.add_argument("--times", type=float, default=10)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, help="how long (8, with photos 40)")
     parser.add_argument("--format", choices=("webp", "jpeg"), default="webp")
     options = parser.parse_args()
     stop_on_sigterm()
     logging.basicConfig(level=logging.INFO)
     with tempfile.TemporaryDirectory() as folder, serving(vitrine(), Path(folder) / "log") as running:
-        result = overload(running, options.times, options.seconds, options.format)
+        seconds = options.seconds or SECONDS[options.task]
+        result = overload(running, options.task, options.times, seconds, options.format)
     sys.stdout.write("\n".join(result.lines()) + "\n")
 
 
