@@ -1,8 +1,9 @@
-"""`python -m bench.editing`: how long one caller waits for the edits of a photo; writes bench/results/editing.md."""
+"""`python -m bench.editing`: how long one caller waits for edits of a photo, and for products; writes editing.md."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import time
@@ -31,7 +32,7 @@ class Edit(NamedTuple):
     options: Mapping[str, str]
     target_s: float | None = None
     side: int = 1024
-    """Of the photo, in px."""
+    """Of the photo, in px; 0 for products, which need none."""
 
 
 EDITS: Final = (
@@ -47,6 +48,7 @@ EDITS: Final = (
     Edit("/restyle", {"style": "colorway", "color": "#b03a2e"}),
     Edit("/restyle", {"style": "sketch"}),
     Edit("/restyle", {"style": "from-sketch", "seed": "1"}),
+    Edit("/generate", {"count": "16", "size": "128"}, 1.0, 0),
 )
 
 
@@ -76,14 +78,23 @@ def form(options: Mapping[str, str], data: bytes) -> bytes:
     return "".join(parts).encode() + head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def wait(url: str, edit: Edit, data: bytes) -> float:
+def asked(url: str, edit: Edit) -> urllib.request.Request:
+    """The request."""
+    if not edit.side:
+        body = json.dumps({name: int(value) for name, value in edit.options.items()} | {"format": "jpeg"}).encode()
+        headers = {"Content-Type": "application/json", "Accept": "application/zip"}
+    else:
+        body = form(edit.options, photo(edit.side, edit.side))
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": SNAPSHOT}
+    return urllib.request.Request(url + edit.route, body, headers)  # noqa: S310
+
+
+def wait(request: urllib.request.Request) -> float:
     """Seconds of one request, its whole answer read.
 
     Raises:
         urllib.error.HTTPError: it is refused.
     """
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": "image/jpeg"}
-    request = urllib.request.Request(url + edit.route, form(edit.options, data), headers)  # noqa: S310
     begun = time.monotonic()
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         answer.read()
@@ -95,7 +106,7 @@ def measure(url: str, runs: int) -> list[Waits]:
     waits = [Waits(edit, []) for edit in EDITS]
     for number in range(runs + 1):
         for one in waits:
-            seconds = wait(url, one.edit, photo(one.edit.side, one.edit.side))
+            seconds = wait(asked(url, one.edit))
             if number:
                 one.seconds.append(seconds)
     return waits
@@ -123,7 +134,7 @@ def markdown(facts: Mapping[str, str], waits: list[Waits], bare: list[Share], ru
     """The tables."""
     lines = ["# How long one caller waits for an edit", ""]
     lines += [
-        f"A JPEG, answered as JPEG, {runs} times each, in turn, nothing else running: `make editing`.",
+        f"A JPEG or an order, answered as JPEG, {runs} times each, in turn, nothing else running: `make editing`.",
         "",
     ]
     lines += [
@@ -134,7 +145,7 @@ def markdown(facts: Mapping[str, str], waits: list[Waits], bare: list[Share], ru
     for one in waits:
         options = " ".join(f"{name}={value}" for name, value in one.edit.options.items())
         asked = f"{one.edit.target_s:g} s" if one.edit.target_s else ""
-        size = f"{one.edit.side}x{one.edit.side}"
+        size = f"{one.edit.side}x{one.edit.side}" if one.edit.side else ""
         lines.append(f"| `{one.edit.route} {options}` | {size} | {one.p50:.2f} s | {one.worst:.2f} s | {asked} |")
     lines += [
         "",
