@@ -24,8 +24,8 @@ $(VENV)/created:
 	@touch $@
 
 $(VENV)/serve-installed: $(VENV)/created pyproject.toml constraints.txt
-	@echo "installing the service (no torch)"
-	$(PIP) -e '.[cpu]'
+	@echo "installing the service and its client (no torch)"
+	$(PIP) -e '.[cpu,client]'
 	@touch $@
 
 serve: $(VENV)/serve-installed  ## serve the shipped models

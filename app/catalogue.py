@@ -79,6 +79,15 @@ class Catalogue:
     def __iter__(self) -> Iterator[Loaded]:
         return iter(self._loaded.values())
 
+    def _models(self) -> dict[str, Model]:
+        """Every model there is, by name."""
+        return {name: one.model for name, one in self._loaded.items()}
+
+    def _names(self, task: str, wanted: str | None) -> list[str]:
+        """Of the models for a task, by name or name@version where one is wanted."""
+        models = self._models().items()
+        return [name for name, one in models if one.manifest.task == task and wanted in (None, name, one.label)]
+
     def named(self, name: str) -> Loaded | None:
         """A model by its name."""
         return self._loaded.get(name)
@@ -96,8 +105,8 @@ class Catalogue:
 
     def first(self, task: str, wanted: str | None = None) -> Loaded | None:
         """As `find`, or nothing."""
-        models = (one for one in self if one.model.manifest.task == task)
-        return next((one for one in models if wanted in (None, one.name, one.label)), None)
+        names = self._names(task, wanted)
+        return self.named(names[0]) if names else None
 
     def enhancers(self, scale: int, wanted: str | None = None) -> list[Loaded]:
         """The passes that make a picture at least `scale` times larger; one where it is no larger.
@@ -107,17 +116,36 @@ class Catalogue:
         Raises:
             UnknownModel: there is no such model, or none at all.
         """
-        first = self.find("enhance", wanted)
-        there = [one for one in self if one.model.manifest.task == "enhance"] if wanted is None else [first]
-        there.sort(key=lambda one: one.model.manifest.scale)
+        models = self._models()
+        there = {name: models[name].manifest.scale for name in self._names("enhance", wanted)}
+        smallest = min(there.values(), default=0)
         passes: list[Loaded] = []
         done = 1
         while not passes or done < scale:
-            largest = max([m for one in there if (m := one.model.manifest.scale) * done <= scale], default=0)
-            one = next((one for one in there if one.model.manifest.scale == largest), there[0])
-            passes.append(one)
-            done *= one.model.manifest.scale
+            largest = max([each for each in there.values() if each * done <= scale], default=smallest)
+            passes.append(self.find("enhance", next((name for name, each in there.items() if each == largest), wanted)))
+            done *= largest
         return passes
+
+
+class OnDemand(Catalogue):
+    """Models that are brought into use when they are first asked for: for commands, which need few of them.
+
+    Whoever asks waits until it is loaded, and gets a RepositoryError where it cannot be served.
+    """
+
+    def __init__(self, models: dict[str, Model], load: Callable[[Model], Loaded]) -> None:
+        super().__init__({})
+        self._known, self._load = models, load
+        self.digests = " ".join(one.digest for one in models.values())
+
+    def _models(self) -> dict[str, Model]:
+        return self._known
+
+    def named(self, name: str) -> Loaded | None:
+        if name in self._known and name not in self._loaded:
+            self._loaded[name] = self._load(self._known[name])
+        return super().named(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +187,17 @@ class Loader:
             RepositoryError: one of them cannot be served.
         """
         return self.again(Catalogue({}), self._refuse)
+
+    def on_demand(self) -> Catalogue:
+        """The same, none of them loaded yet.
+
+        Raises:
+            RepositoryError: one of them is not what its manifest says, or there is none.
+        """
+        models = {home.name: read_signed(home / active_version(home), self.key) for home in homes(self.root)}
+        if not models:
+            raise RepositoryError(f"{self.root} holds no model")
+        return OnDemand(models, self.load)
 
     def _refuse(self, error: RepositoryError) -> None:
         raise error

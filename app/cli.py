@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -52,14 +53,17 @@ def main() -> None:
     logs.configure(settings.log_level, settings.log_format)
     for name in unknown_settings():
         logging.getLogger("vitrine").warning("there is no setting %s", name)
-    if arguments.command == "models":
-        sys.exit(model_commands.run(arguments, settings.models_dir, settings.models_key))
-    if arguments.command == "keys":
-        sys.exit(keys.run(arguments))
     try:
+        if arguments.command == "models":
+            sys.exit(model_commands.run(arguments, settings.models_dir, settings.models_key))
+        if arguments.command == "keys":
+            sys.exit(keys.run(arguments))
         if arguments.command == "credentials":
             sys.exit(credentials.run(arguments))
         sys.exit(run(arguments, settings))
+    except BrokenPipeError:  # whoever read what it prints has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (CredentialsError, KeyFileError, PresetError, RepositoryError, OSError) as error:
         parser.exit(2, f"vitrine: {error}\n")
 

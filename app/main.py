@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +15,11 @@ from app.errors import AppError, BadRequest, MethodNotAllowed, NotFound
 from app.limits import Gate, problem
 from app.routes import compose, enhance, generate, inspect, restyle, router, service_of
 from app.scopes import request_id
-from app.service import Service
+from app.service import Service, settle
 from app.studio import studio
 
 log = logging.getLogger("vitrine")
 REFRESH_S = 1.0
-GC_EVERY = 5000
-"""Objects between two looks for garbage: under overload thousands of requests wait, and each look goes through them."""
 
 
 def create_app(service: Service) -> Gate:
@@ -36,9 +33,8 @@ def create_app(service: Service) -> Gate:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.start)
-        gc.collect()
-        gc.freeze()  # models and modules stay for good: no need to look through them again and again
-        gc.set_threshold(GC_EVERY, *gc.get_threshold()[1:])
+        log.info("ready")
+        settle()
         fresh = asyncio.create_task(keep_fresh())
         yield
         fresh.cancel()

@@ -75,6 +75,8 @@ def serve(settings: Settings, listener: socket.socket, parent: int, folder: Path
         backlog=2048,
         proxy_headers=False,  # as below
     )
+    if settings.log_level == "info":  # its own news, under the name uvicorn.error, look like trouble and repeat ours
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config.load()
     config.loaded_app = Proxied(config.loaded_app, config.forwarded_allow_ips)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

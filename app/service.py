@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import time
@@ -35,6 +36,8 @@ T = TypeVar("T")
 STAGES = ("decode", "queue", "infer", "encode")
 QUICK_S = 1.0
 """How long after quick work tiles stay small, since more of it may come."""
+GC_EVERY = 5000
+"""Objects between two looks for garbage: under overload thousands of requests wait, and each look goes through them."""
 log = logging.getLogger("vitrine")
 
 
@@ -53,16 +56,18 @@ class Service:
     """One process's half of the work behind the routes."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None, traces: Traces | None = None
-    ) -> None:
-        """`open_engine` makes an engine of a graph's bytes; by default as the settings say.
+        self, settings: Settings, metrics: Metrics, open_engine: OpenEngine | None = None, traces: Traces | None = None,
+        *, on_demand: bool = False,
+    ) -> None:  # fmt: skip
+        """`open_engine` makes an engine of a graph's bytes; by default as the settings say. `on_demand` leaves models
+        alone until they are needed.
 
         Raises:
             PresetError: a preset is wrong.
             KeyFileError: the file of keys is.
             CredentialsError: answers cannot be signed.
         """
-        self.settings, self.metrics, self.traces = settings, metrics, traces
+        self.settings, self.metrics, self.traces, self._on_demand = settings, metrics, traces, on_demand
         self.presets = Presets(settings.presets_dir)
         self.keys: Keys | None = None if settings.keys_file is None else read_keys(settings.keys_file)
         self.labels = Labels(settings)
@@ -92,14 +97,14 @@ class Service:
         metrics.watch(self._watch)
 
     def start(self) -> None:
-        """Load every model, prove and warm it, and be ready.
+        """Load every model, prove and warm it, or see that it is there, and be ready.
 
         Raises:
             RepositoryError: a model cannot be served.
         """
         warm_up()
         self._decoders.start()
-        self._show(first := self._loader.first())
+        self._show(first := self._loader.on_demand() if self._on_demand else self._loader.first())
         if self.labels.watermark and first.first("watermark") is None:
             raise RepositoryError("VITRINE_WATERMARK needs a model for the task 'watermark' in the repository")
 
@@ -150,8 +155,8 @@ class Service:
             one.line.metrics.queue(*self._batcher.queue(one.lines))
 
     def is_ready(self) -> bool:
-        """Whether every model is loaded and warm, and work is taken."""
-        return any(True for _ in self.catalogue) and not self.admission.draining and self._batcher.alive()
+        """Whether every model is loaded and warm, or can be, and work is taken."""
+        return bool(self.catalogue.digests) and not self.admission.draining and self._batcher.alive()
 
     def stop(self) -> None:
         """Finish what was accepted."""
@@ -247,6 +252,13 @@ class Service:
         seconds = self.settings.batch_s if quick or self._batcher.rivals() else self.settings.tile_s
         workers = self.settings.threads if self._batcher.idle() else 1
         return tile_shape(height, width, m.margin, seconds / model.seconds_per_pixel, workers)
+
+
+def settle() -> None:
+    """Now that models and modules are there for good: no need to look through them for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_EVERY, *gc.get_threshold()[1:])
 
 
 def usable_gpus(settings: Settings, there: int) -> int:

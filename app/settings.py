@@ -18,6 +18,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def shipped_models() -> Path:
+    """`models` here, or in the checkout that this code is run from, so that its commands work in every folder."""
+    here, beside = Path("models"), Path(__file__).parents[1] / "models"
+    return beside if beside.is_dir() and not here.is_dir() else here
+
+
 class Settings(BaseSettings):
     """What an operator may choose. Each field is read from VITRINE_<NAME>; its docstring is its manual."""
 
@@ -27,8 +33,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(8000, ge=1, le=65535)
     """TCP port to listen on."""
-    models_dir: Path = Path("models")
-    """The model repository."""
+    models_dir: Path = Field(default_factory=shipped_models)
+    """The model repository; by default `models` in the working directory, else the one that lies beside the code."""
     models_key: Path | None = None
     """Public key (PEM, elliptic curve): every model must be signed with its private half. Needs the extra signing."""
     presets_dir: Path | None = None

@@ -22,6 +22,8 @@ PAGES: Final = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.
 LINK: Final = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 FENCES: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 SETTINGS: Final = "<!-- every setting -->"
+FOUND: Final = {"cores": "the cores", "shipped_models": "`models`"}
+"""Defaults that depend on where the service runs, by what finds them."""
 
 
 def cards() -> list[str]:
@@ -85,5 +87,5 @@ def settings() -> str:
 def default(field: Any) -> str:  # noqa: ANN401  # pydantic's
     """A setting's default, in words."""
     if field.default_factory is not None:
-        return "the cores"
+        return FOUND[field.default_factory.__name__]
     return "none" if field.default in (None, ()) else f"`{field.default}`"

@@ -1,16 +1,13 @@
 """The code in the documentation: what is in its pages, where it runs, and how its output is compared."""
 
-import io
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from tests.conftest import ROOT
-from tests.samples import PLACES, sample
 
 ADDRESS = "127.0.0.1:8000"
 FENCE = re.compile(r"^```(\w*)$")
@@ -80,15 +77,8 @@ def blocks(page):
 
 
 def workplace(folder):
-    """A folder with pictures under the names that the pages use, and what they look into beside."""
-    for name in (*PLACES, "photo.jpg", "vase.jpg"):
-        (folder / name).write_bytes(sample(name))
-    (folder / "photos").mkdir()
-    for number, name in enumerate(("bus.jpg", "shirt.jpg", "blouse.jpg", "top.jpg", "polo.jpg", "bus.jpg"), 1):
-        kind = {5: "png", 6: "webp"}.get(number, "jpg")
-        with Image.open(io.BytesIO(sample(name))) as image:
-            image.save(folder / f"photos/item-{number}.{kind}")
-    (folder / "photos/cut-off.jpg").write_bytes(sample("shirt.jpg")[:9000])
+    """`examples/`, where readers type the commands, with what pages look into beside."""
+    shutil.copytree(ROOT / "examples", folder, dirs_exist_ok=True)
     for name in ("models", "deploy"):
         (folder / name).symlink_to(ROOT / name)
 

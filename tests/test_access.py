@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.app.test_keys import digest
-from tests.conftest import ROOT, photo, running
+from tests.conftest import ROOT, only, photo, running
 
 KEYS = f"""
 [shop]
@@ -27,7 +27,8 @@ ORIGIN = "https://shop.example"
 def server(tmp_path_factory):
     path = tmp_path_factory.mktemp("keys") / "keys.toml"
     path.write_text(KEYS)
-    with running(KEYS_FILE=path, CORS_ORIGINS=f'["{ORIGIN}"]') as made:
+    models = only("garments-64", "enhance-x2-fast", "restoration-level")
+    with running(MODELS_DIR=models, KEYS_FILE=path, CORS_ORIGINS=f'["{ORIGIN}"]') as made:
         yield made, path
 
 

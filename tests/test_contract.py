@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT, free_port, photo, picture, serving
+from tests.conftest import ROOT, free_port, only, photo, picture, serving
 
 FORMATS = ("png", "jpeg", "webp", "avif")
 
@@ -123,7 +123,8 @@ def test_exiftool_reads_the_label(client, wanted, tmp_path):
 
 
 def test_a_large_photo_comes_back_at_twice_its_size(client):
-    response = client.post("/enhance", files={"image": photo(size=(3000, 2000))}, data={"format": "jpeg"})
+    options = {"format": "jpeg", "model": "enhance-x2-fast"}
+    response = client.post("/enhance", files={"image": photo(size=(3000, 2000))}, data=options)
 
     assert picture(response).size == (6000, 4000)
     assert response.headers["x-native-size"] == "3000x2000"
@@ -158,7 +159,10 @@ def test_a_deadline_is_checked_and_kept(client, timeout, status):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_long():
-    with serving(BODY_TIMEOUT_S=1) as client, socket.create_connection(("127.0.0.1", client.base_url.port)) as slow:
+    with (
+        serving(MODELS_DIR=only("enhance-x2"), BODY_TIMEOUT_S=1) as client,
+        socket.create_connection(("127.0.0.1", client.base_url.port)) as slow,
+    ):
         slow.settimeout(20)
         slow.sendall(b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc")
         answer = slow.recv(4096)
@@ -169,7 +173,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_long():
 
 def test_work_that_was_accepted_is_finished_before_the_server_stops():
     data = photo(size=(900, 600))
-    with serving() as client:
+    with serving(MODELS_DIR=only("enhance-x2", "restoration-level")) as client:
         port = client.base_url.port
         waiting = socket.create_connection(("127.0.0.1", port))
         waiting.settimeout(60)

@@ -5,7 +5,7 @@ import signal
 import time
 
 from bench.pictures import photo
-from tests.conftest import running
+from tests.conftest import only, running
 from tests.load import LOST, Connection, ask, enhance, generate, get, waiting_rows
 
 
@@ -45,7 +45,7 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         assert health.status == 200
         assert (await ask(server.port, get("/healthz"))).status == LOST  # nobody listens any more
 
-    with running(LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -60,7 +60,7 @@ def test_an_idle_server_with_open_connections_stops_at_once():
         for connection in kept:
             await connection.close()
 
-    with running(LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -75,7 +75,7 @@ def test_work_that_outlasts_the_drain_time_is_given_up_and_the_exit_code_says_so
         answers = await asyncio.gather(*long)
         assert {answer.status for answer in answers} <= {LOST, 200, 500, 503}
 
-    with running(code=1, DRAIN_S=0.5, TILE_S=0.02, LOG_LEVEL="warning") as server:
+    with running(code=1, MODELS_DIR=only("enhance-x2"), DRAIN_S=0.5, TILE_S=0.02, LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -92,7 +92,7 @@ def test_a_body_that_never_comes_does_not_hold_the_drain():
         await slow.close()
         assert time.monotonic() - begun < 12  # the body had 5 s, of the 60 that bodies have otherwise
 
-    with running(LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -106,5 +106,5 @@ def test_a_second_signal_changes_nothing():
             await asyncio.sleep(0.02)
         assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}
 
-    with running(LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import photo, picture, running
+from tests.conftest import only, photo, picture, running
 from tests.load import crowd, generate
 
 
@@ -275,7 +275,7 @@ def batches(client):
 def test_a_photo_in_larger_and_smaller_tiles_gives_the_same_bytes():
     """Large ones for a photo that is alone, small ones while somebody asks for products, who would have to wait."""
     body = {"content": photo(size=(700, 500)), "headers": {"Content-Type": "image/jpeg", "Accept": "image/png"}}
-    with running() as server:
+    with running(MODELS_DIR=only("garments-64", "enhance-x2")) as server:
 
         def enhanced():
             before = server.value("vitrine_batch_rows_sum", model="enhance-x2")
@@ -292,7 +292,8 @@ def test_a_photo_in_larger_and_smaller_tiles_gives_the_same_bytes():
 
 
 def test_the_average_batch_is_over_two_in_a_crowd():
-    with running(BATCH_S=10) as server:  # on a busy machine a row may take as long as a batch should
+    # On a busy machine a row may take as long as a batch should.
+    with running(MODELS_DIR=only("garments-64"), BATCH_S=10) as server:
         before = batches(server.client)
         answers = crowd(server.port, [generate(seed=seed) for seed in range(100, 164)])
         count, rows = (after - old for after, old in zip(batches(server.client), before, strict=True))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.sessions import DeviceLost, Engine, OutOfMemory
-from tests.conftest import in_process, value, wait_for
+from tests.conftest import in_process, only, value, wait_for
 
 MARK = 0.25  # a truncation that says: here
 NORMAL = {"truncation": 0.5, "format": "png"}
@@ -86,7 +86,10 @@ def faulty_app(**settings):
         return engines[-1]
 
     settings = {"threads": 1, "gpus": 0, "batch_s": 10, **settings}
-    with in_process(open_engine, **settings) as client, concurrent.futures.ThreadPoolExecutor(40) as pool:
+    with (
+        in_process(open_engine, models_dir=only("garments-64"), **settings) as client,
+        concurrent.futures.ThreadPoolExecutor(40) as pool,
+    ):
         generator = next(engine for engine in engines if engine.batches)  # it has been proved with marked inputs
         yield App(client, generator, pool)
 

@@ -35,8 +35,9 @@ def answers(text):
 
 @pytest.fixture(scope="module")
 def service():
-    """Started once, since that takes longer than most commands. Little fits into its memory at once."""
-    service = Service(Settings(models_dir=ROOT / "models", max_held_pixels=2_000_000, batch_s=10), Metrics())
+    """Started once, as a command starts it. Little fits into its memory at once."""
+    settings = Settings(models_dir=ROOT / "models", max_held_pixels=2_000_000, batch_s=10)
+    service = Service(settings, Metrics(), on_demand=True)
     service.start()
     yield service
     service.stop()

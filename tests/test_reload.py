@@ -24,7 +24,7 @@ from tests.conftest import ROOT, running, wait_for
 
 NAME, OLD, NEW = "garments-64", "4", "5"
 SEEDS = range(24)
-SHIPPED = {path.name for path in (ROOT / "models").iterdir()}
+SHIPPED = {NAME, "enhance-x2-fast", "restoration-level"}
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 
 
@@ -51,12 +51,26 @@ def models(root, *words):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode  # noqa: S603
 
 
-@pytest.fixture
-def root(tmp_path):
-    """The shipped models, of which the generator's version is chosen: without a choice the highest is served."""
-    made = shutil.copytree(ROOT / "models", tmp_path / "models")
+def repository(folder):
+    """Some shipped models, of which the generator's version is chosen: without a choice the highest is served."""
+    made = folder / "models"
+    for name in SHIPPED:
+        shutil.copytree(ROOT / "models" / name, made / name)
     (made / NAME / "active.json").write_text(json.dumps({"version": OLD}))
     return made
+
+
+@pytest.fixture
+def root(tmp_path):
+    return repository(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """A server that keeps its version whatever comes, with its repository."""
+    root = repository(tmp_path_factory.mktemp("lasting"))
+    with running(MODELS_DIR=root, LOG_LEVEL="error") as made:
+        yield made, root
 
 
 @pytest.fixture
@@ -163,13 +177,15 @@ def flipped(data):
     ],
     ids=["corrupt", "truncated", "empty", "wrong shape", "too many classes", "another name"],
 )
-def test_a_bad_version_is_refused_and_the_old_one_serves_on(server, root, harm, changes):
-    old = pictures(server)
+def test_a_bad_version_is_refused_and_the_old_one_serves_on(lasting, harm, changes):
+    server, root = lasting
+    old, refused = pictures(server), server.value("vitrine_reloads_total", outcome="refused")
+    shutil.rmtree(root / NAME / NEW, ignore_errors=True)
     add_version(root, NEW, harm, **changes)
     assert models(root, "activate", f"{NAME}@{NEW}") == 1
     activate(root, NAME, NEW)  # by hand, or it was damaged since
     with Load(server) as load:
-        reload(server, "refused")
+        reload(server, "refused", refused + 1)
         time.sleep(0.2)
 
     assert {answer.status_code for _, answer in load.answers} == {200}

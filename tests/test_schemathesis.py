@@ -4,4 +4,4 @@ from fuzz.contract import checked
 
 
 def test_the_document_and_the_service_agree():
-    assert checked("-n", "12", "--generation-deterministic", "--phases", "fuzzing", "--no-color") == 0
+    assert checked("-n", "6", "--generation-deterministic", "--phases", "fuzzing", "--no-color") == 0

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from copy import deepcopy
+from importlib import import_module
 
 import httpx
 import pytest
 
-from tests.conftest import ROOT, free_port, photo, running, wait_for
+from tests.conftest import ROOT, free_port, only, photo, running, wait_for
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/vitrine.json").read_text())
@@ -41,6 +43,37 @@ def test_every_alert_is_tested_both_ways_and_explained():
         assert f"name: {name} fires" in tests
         assert f"name: {name} stays silent" in tests
         assert f"`{name}`" in manual
+
+
+def lost(told, kept, place=""):
+    """What is in one JSON value and not, or otherwise, in another."""
+    if isinstance(told, dict) and isinstance(kept, dict):
+        for name, value in told.items():
+            yield from lost(value, kept[name], f"{place}.{name}") if name in kept else (f"{place}.{name}",)
+    elif isinstance(told, list) and isinstance(kept, list) and len(told) == len(kept):
+        for number, pair in enumerate(zip(told, kept, strict=True)):
+            yield from lost(*pair, f"{place}[{number}]")
+    elif told != kept:
+        yield place
+
+
+def test_grafanas_own_schema_knows_every_field_of_the_dashboard():
+    """Its types read and write the dashboard; whatever they do not know, misspelt options among it, gets lost."""
+    sdk = pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk (extra dev) is not installed")
+    for module in ("cog.encoder", "cog.plugins", "cog.runtime", "models.dashboard"):
+        import_module(f"{sdk.__name__}.{module}")
+    sdk.cog.plugins.register_default_plugins()
+
+    def kept(dashboard):
+        read = sdk.models.dashboard.Dashboard.from_json(dashboard)
+        return list(lost(dashboard, json.loads(sdk.cog.encoder.JSONEncoder().encode(read))))
+
+    assert kept(DASHBOARD) == []
+    assert {panel["type"] for panel in DASHBOARD["panels"]} <= {"row", *sdk.cog.runtime.Runtime().panelcfg_variants}
+    panel = next(i for i, one in enumerate(DASHBOARD["panels"]) if one["type"] == "timeseries")
+    wrong = deepcopy(DASHBOARD)
+    wrong["panels"][panel]["options"]["tooltip"]["modes"] = "multi"
+    assert kept(wrong) == [f".panels[{panel}].options.tooltip.modes"]
 
 
 def expressions():
@@ -104,7 +137,7 @@ def test_every_panel_and_alert_has_data(client, tmp_path):
 
 
 def test_the_log_is_json_with_request_ids(capfd):
-    with running(LOG_FORMAT="json", ACCESS_LOG="true") as server:
+    with running(MODELS_DIR=only("enhance-x2-fast"), LOG_FORMAT="json", ACCESS_LOG="true") as server:
         server.client.get("/models/no%0Asuch", headers={"X-Request-ID": "abc-1"})
         server.client.post("/enhance", content=b"\xff\xd8", headers={"Content-Type": "image/jpeg"})
         time.sleep(0.1)

@@ -22,6 +22,7 @@ from app.files.making import is_of_the_command
 from app.files.options import UsageError
 from app.files.telling import Teller
 from app.files.working import Room, opened, started, worked
+from app.files.working import run as run_loop
 from app.images import Pixels, format_of
 from app.pipeline import cut_out
 from app.presets import NEARLY_WHITE, Finding, Preset
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         items = [Item(str(path), path) for path, _ in found(arguments.inputs)]
         with opened(settings) as service, Teller(len(items), "checked", as_json=arguments.json) as teller:
-            asyncio.run(checked(items, service.presets.find(arguments.preset), service, teller))
+            run_loop(checked(items, service.presets.find(arguments.preset), service, teller))
             return 0 if teller.well else 1
     except (UsageError, AppError) as error:
         sys.stderr.write(f"vitrine preset check: {error}\n")
@@ -67,7 +68,7 @@ async def checked(items: list[Item], preset: Preset, service: Service, teller: T
             return teller.file("failed", {"file": item.name, "reason": reason_of(error)})
         return teller.file("checked", {"file": item.name, **told(findings)})
 
-    await worked(items, one, count, partial(started, service), teller)
+    await worked(items, one, count, partial(started, service, lambda models: models.find("cutout")), teller)
 
 
 def told(findings: list[Finding]) -> dict[str, Any]:

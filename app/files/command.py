@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import shlex
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from app.catalogue import Catalogue
 from app.errors import AppError
 from app.files import inputs
 from app.files.inputs import Item
@@ -23,9 +25,10 @@ from app.files.options import UsageError, options_of
 from app.files.parsers import MODELS
 from app.files.telling import Teller
 from app.files.working import Room, opened, started, worked
+from app.files.working import run as run_loop
 from app.images import ImageFormat
 from app.presets import Presets
-from app.schemas import GenerateRequest
+from app.schemas import EnhanceOptions, GenerateRequest
 from app.service import Service
 from app.settings import Settings
 from app.tasks.generate import SEEDS
@@ -128,11 +131,27 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             opened(settings) as service,
             Teller(len(plan.items), "made", as_json=arguments.json) as teller,
         ):
-            asyncio.run(made(plan, service, ledger, teller))
+            run_loop(made(plan, service, ledger, teller))
             return 0 if teller.well else 1
     except (UsageError, AppError) as error:
         sys.stderr.write(f"vitrine {arguments.command}: {error}\n")
         return 2
+
+
+def load(options: BaseModel, models: Catalogue) -> None:
+    """Load what every file needs.
+
+    Raises:
+        UnknownModel: it is not there.
+        RepositoryError: it cannot be served.
+    """
+    if isinstance(options, GenerateRequest):
+        models.find("generate", options.model)
+    elif isinstance(options, EnhanceOptions):
+        models.enhancers(options.scale, options.model)
+        models.first("level")
+    else:
+        models.find("cutout")
 
 
 async def made(plan: Plan, service: Service, ledger: Ledger, teller: Teller) -> None:
@@ -143,10 +162,10 @@ async def made(plan: Plan, service: Service, ledger: Ledger, teller: Teller) -> 
     """
     maker = Maker(service, plan.edit, plan.options, plan.backdrop)
     count = at_once(plan.options, service.settings)
-    room = Room(count)
+    room, out = Room(count), "" if plan.out == Path() else str(plan.out)  # a `Path` for each file takes its time
 
     async def one(item: Item) -> None:
-        facts: dict[str, Any] = {"file": str(plan.out / item.name)}
+        facts: dict[str, Any] = {"file": os.path.join(out, item.name)}
         if item.source is not None:
             facts["input"] = str(item.source)
         try:
@@ -164,7 +183,7 @@ async def made(plan: Plan, service: Service, ledger: Ledger, teller: Teller) -> 
             return teller.file("failed", facts | {"reason": reason_of(error)})
         return teller.file("made", facts | found | {"bytes": len(data)})
 
-    if await worked(plan.items, one, count, partial(started, service), teller):
+    if await worked(plan.items, one, count, partial(started, service, partial(load, plan.options)), teller):
         teller.say(f"stopped; to go on: {plan.again}")
 
 

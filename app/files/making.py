@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 import secrets
 from collections.abc import Awaitable, Callable
@@ -113,9 +114,7 @@ class Maker:
     def _request(self, item: Item) -> tuple[str, str, bytes]:
         """Content type, query and body."""
         if item.source is None:
-            model = type(self.options)
-            asked = model.model_validate(self.given | {"seed": item.seed, "count": 1})
-            return "application/json", "", asked.model_dump_json(exclude_unset=True).encode()
+            return "application/json", "", json.dumps(self.given | {"seed": item.seed, "count": 1}).encode()
         data = self._read(item.source)
         query = urlencode(self.given)
         if self.edit != "compose":

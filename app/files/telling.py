@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 EVERY_S: Final = 10.0
 """Between two lines about the progress, where there is no terminal for a bar."""
+BAR: Final = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+"""tqdm's own, but for slow work, whose seconds an image it would tell."""
 
 
 def printable(text: str) -> str:
@@ -39,6 +41,7 @@ class Teller:
         self._bar = tqdm(
             total=total, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), smoothing=0.1,
             ncols=shutil.get_terminal_size().columns,  # 80 where a terminal does not know
+            bar_format=BAR, leave=False,  # the summary says it all
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -74,8 +77,11 @@ class Teller:
         self._tell_progress()
 
     def _tell_progress(self) -> None:
-        now, done = time.monotonic(), sum(self.counts[one] for one in (self._verb, "skipped", "failed"))
-        if self._bar.disable and now - self._told >= EVERY_S and done < self._total:
+        now = time.monotonic()
+        if not self._bar.disable or now - self._told < EVERY_S:
+            return
+        done = sum(self.counts[one] for one in (self._verb, "skipped", "failed"))
+        if done < self._total:
             self._told = now
             rate = self.counts[self._verb] / (now - self._begun)
             left = f", {clock((self._total - done) / rate)} left" if rate else ""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
 
-from app.errors import Overloaded
+import uvloop
+
+from app.catalogue import Catalogue
+from app.errors import AppError, Overloaded
 from app.files.inputs import Item
 from app.files.telling import Teller
 from app.metrics import Metrics
 from app.pipeline import together
-from app.service import Service
+from app.service import Service, settle
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -30,7 +34,7 @@ class Room:
 
     def __init__(self, most: int) -> None:
         self._most, self._limit, self._in_hand = most, float(most), 0
-        self._changed = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def make(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work` once there is room, again where there was none.
@@ -39,9 +43,10 @@ class Room:
             Overloaded: there was no room although nothing else was in hand.
         """
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._in_hand < int(self._limit))
-                self._in_hand += 1
+            while self._in_hand >= int(self._limit):
+                self._waiting.append(asyncio.get_running_loop().create_future())
+                await self._waiting[-1]
+            self._in_hand += 1
             try:
                 result = await work()
             except Overloaded:
@@ -53,8 +58,10 @@ class Room:
                 return result
             finally:
                 self._in_hand -= 1
-                async with self._changed:
-                    self._changed.notify_all()
+                while self._waiting:
+                    waiting = self._waiting.popleft()
+                    if not waiting.done():
+                        waiting.set_result(None)
 
 
 class Stop:
@@ -112,14 +119,23 @@ async def worked(
     return stop.asked
 
 
-def started(service: Service) -> None:
-    """Load the models, unless they are loaded.
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, on the loop that the service has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def started(service: Service, load: Callable[[Catalogue], object]) -> None:
+    """Begin, unless it has begun, and `load` the models that every file needs.
 
     Raises:
         RepositoryError: one cannot be served.
     """
     if not service.is_ready():
         service.start()
+    with suppress(AppError):  # which the first file will meet, and tell
+        load(service.catalogue)
+    settle()
 
 
 @contextmanager
@@ -130,7 +146,7 @@ def opened(settings: Settings) -> Iterator[Service]:
         PresetError, KeyFileError: as `Service`.
     """
     unhurried = settings.model_copy(update={"batch_s": max(settings.batch_s, UNHURRIED_S)})
-    service = Service(unhurried, Metrics())
+    service = Service(unhurried, Metrics(), on_demand=True)
     try:
         yield service
     finally:

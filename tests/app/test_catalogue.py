@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.catalogue import Catalogue
+from app.catalogue import Catalogue, OnDemand
 from app.errors import UnknownModel
 
 
 def named(name, task, scale):
-    manifest = SimpleNamespace(task=task, scale=scale)
-    return SimpleNamespace(name=name, label=f"{name}@1", digest=name, model=SimpleNamespace(manifest=manifest))
+    model = SimpleNamespace(manifest=SimpleNamespace(task=task, scale=scale), label=f"{name}@1", digest=name)
+    return SimpleNamespace(name=name, digest=name, model=model)
 
 
 def catalogue(**scales):
@@ -51,3 +51,20 @@ def test_what_is_no_enhancer_is_not_found(wanted):
         catalogue(x2=2).enhancers(2, wanted)
     with pytest.raises(UnknownModel):
         catalogue().enhancers(2)
+
+
+def test_on_demand_nothing_is_loaded_that_is_not_asked_for():
+    models = {name: named(name, "enhance", scale).model for name, scale in (("x2", 2), ("x4", 4))}
+    loaded = []
+
+    def load(model):
+        loaded.append(model.label)
+        return SimpleNamespace(name=model.label[:-2], model=model)
+
+    found = OnDemand(models | {"level": named("level", "level", 0).model}, load)
+    assert (found.digests, loaded, list(found)) == ("x2 x4 level", [], [])
+    assert [one.name for one in found.enhancers(2)] == ["x2"]
+    assert found.first("enhance") is found.named("x2")
+    assert found.named("nobody") is None
+    assert loaded == ["x2@1"]
+    assert [one.name for one in found] == ["x2"]

@@ -17,7 +17,7 @@ from app.decoders import LIFETIME, TEMPLATE, Decoders
 from app.errors import AppError, BadImage, ImageTooLarge
 from app.images import ImageLimits, decode
 from bench.processes import tree
-from tests.conftest import ROOT, alive, serving
+from tests.conftest import ROOT, alive, only, serving
 
 
 def file_of(mode="RGB", size=(40, 30), image_format="PNG", **options):
@@ -212,7 +212,7 @@ def test_no_interpreter_no_decoder():
 
 
 def test_the_service_goes_on_when_its_decoders_are_killed():
-    with serving(THREADS=2) as client:
+    with serving(MODELS_DIR=only("enhance-x2-fast"), THREADS=2) as client:
         options = {"params": {"scale": 1, "denoise": 0}, "headers": {"Content-Type": "image/png"}}
         assert client.post("/enhance", content=file_of(), **options).status_code == 200
         there = [pid for pid in tree(os.getpid()) if b"from app.decoder import main" in command(pid)]

@@ -3,7 +3,10 @@
 import argparse
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +364,35 @@ def test_models_must_be_signed_when_a_key_is_named(root, tmp_path, capsys):
     assert models("activate", f"{LEVEL}@2")[0] == 1
     assert models("sign", f"{LEVEL}@2", "--key", str(tmp_path / "private.pem")) == (0, f"{LEVEL}@2 is signed\n")
     assert models("verify", f"{LEVEL}@2") == (0, f"{LEVEL}@2: ok\n")
+
+
+def started(folder, **stdout):
+    """`vitrine models list` in a folder of no importance, as a process: exit code, stdout, stderr."""
+    environment = {name: value for name, value in os.environ.items() if name != "VITRINE_MODELS_DIR"}  # noqa: TID251
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "models", "list"], cwd=folder, stderr=subprocess.PIPE, text=True, **stdout,
+        env=environment | {"PYTHONPATH": str(MODELS.parent)},
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_the_shipped_models_are_found_from_any_folder_and_those_of_the_folder_win(tmp_path, root):
+    code, out, _ = started(tmp_path / LEVEL, stdout=subprocess.PIPE)
+    assert code == 0
+    assert {line.partition("@")[0] for line in out.splitlines()} == set(SHIPPED)
+
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "models").symlink_to(root)
+    _, out, _ = started(tmp_path / "home", stdout=subprocess.PIPE)
+    assert {line.partition("@")[0] for line in out.splitlines()} == {LEVEL}
+
+
+def test_whoever_reads_the_output_may_leave(tmp_path):
+    """As `head` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    code, _, err = started(tmp_path, stdout=writing)
+    os.close(writing)
+
+    assert (code, err) == (1, "")

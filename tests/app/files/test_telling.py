@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 import sys
+import time
 
 import pytest
 
@@ -45,13 +47,22 @@ def test_json_goes_to_stdout_a_line_each(capsys):
     }  # fmt: skip
 
 
-def test_a_terminal_sees_a_bar(monkeypatch):
+def test_a_terminal_sees_a_bar_while_there_is_something_to_wait_for(monkeypatch):
+    """Also of slow work it tells images a second; in the end the summary is all that is left."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert told(False, *[("made", {"file": "a"})] * 3)
+    with Teller(3, "made", as_json=False) as teller:
+        teller.begin()
+        time.sleep(0.15)  # longer than it waits between two looks
+        teller.file("made", {"file": "a"})
+        seen = terminal.getvalue()
+        teller.summary()
+    screen = [line.rpartition("\r")[2] for line in terminal.getvalue().split("\n") if line]
 
-    assert "3/3" in terminal.getvalue()
-    assert "images/s" in terminal.getvalue()
+    assert "1/3" in seen
+    assert re.search(r", +\d\.\d+ images/s\]", seen)
+    assert len(screen) == 1
+    assert screen[0].startswith("1 made, ")
 
 
 def test_others_see_a_line_now_and_then(capsys, monkeypatch):
