@@ -83,7 +83,7 @@ class Catalogue:
         """Every model there is, by name."""
         return {name: one.model for name, one in self._loaded.items()}
 
-    def _names(self, task: str, wanted: str | None) -> list[str]:
+    def names(self, task: str, wanted: str | None = None) -> list[str]:
         """Of the models for a task, by name or name@version where one is wanted."""
         models = self._models().items()
         return [name for name, one in models if one.manifest.task == task and wanted in (None, name, one.label)]
@@ -105,7 +105,7 @@ class Catalogue:
 
     def first(self, task: str, wanted: str | None = None) -> Loaded | None:
         """As `find`, or nothing."""
-        names = self._names(task, wanted)
+        names = self.names(task, wanted)
         return self.named(names[0]) if names else None
 
     def enhancers(self, scale: int, wanted: str | None = None) -> list[Loaded]:
@@ -117,7 +117,7 @@ class Catalogue:
             UnknownModel: there is no such model, or none at all.
         """
         models = self._models()
-        there = {name: models[name].manifest.scale for name in self._names("enhance", wanted)}
+        there = {name: models[name].manifest.scale for name in self.names("enhance", wanted)}
         smallest = min(there.values(), default=0)
         passes: list[Loaded] = []
         done = 1

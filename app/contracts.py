@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.repository import Manifest, Model, RepositoryError
+from app.schemas import STYLES
+from app.tasks.colours import pixels, planes
 from app.tasks.generate import latent
 
 MAX_SIDE: Final = 2048
@@ -22,6 +24,10 @@ BITS: Final = 32
 """Of a model's digest, in a hidden mark."""
 CHANNELS: Final = {"harmonize": 4, "relight": 4, "from-sketch": 1}
 """Of the picture that goes in, where it is not RGB."""
+TILED: Final = ("enhance", "restyle")
+"""Tasks whose pictures come in tiles of any size."""
+OVERSHOOT: Final = 1.0
+"""How far a style's colours may lie beyond [0, 1], which is cut off; a graph that means 0 to 255 goes farther."""
 Row = dict[str, NDArray[Any] | np.generic]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 
@@ -42,7 +48,7 @@ def prove(model: Model, run: Run) -> bool:
     if model.manifest.task in ("generate", "from-sketch"):
         unknown = model.manifest.task == "from-sketch"  # which is the label after the last
         check(model, run, row | {"label": np.int64(len(model.manifest.classes) - 1 + unknown)}, 1)
-    return model.manifest.task != "enhance" or seam(model, run, row) == 0
+    return model.manifest.task not in TILED or seam(model, run, row) == 0
 
 
 def seam(model: Model, run: Run, row: Row) -> int:
@@ -53,13 +59,25 @@ def seam(model: Model, run: Run, row: Row) -> int:
     """
     m = model.manifest
     image = np.random.default_rng(0).integers(0, 256, (m.tile + 16, m.tile + 32, 3), np.uint8)
-    large = check(model, run, row | {"image": image}, 1)[0]
-    small = check(model, run, row | {"image": image[: m.tile, : m.tile]}, 1)[0]
+    # Brighter to the right, so that what depends on a tile's mean is seen.
+    image = image // 2 + np.linspace(0, 127, image.shape[1]).astype(np.uint8)[None, :, None]
+    parts = (image, np.ascontiguousarray(image[: m.tile, : m.tile]))
+    large, small = (picture_of(m, check(model, run, row | {"image": as_input(m, part)}, 1)[0]) for part in parts)
     side = m.scale * (m.tile - m.margin)
     difference = int(np.abs(large[:side, :side].astype(int) - small[:side, :side]).max())
     if difference > 1:
         raise RepositoryError(f"{model.label}: with a margin of {m.margin} tiles would be seen, by {difference} of 255")
     return difference
+
+
+def as_input(m: Manifest, image: NDArray[np.uint8]) -> NDArray[Any]:
+    """A picture (H, W, C) uint8 as the graph of a task takes it."""
+    return planes(image) if m.task == "restyle" else image
+
+
+def picture_of(m: Manifest, output: NDArray[Any]) -> NDArray[np.uint8]:
+    """A tile's output as a picture, (H, W, 3) uint8."""
+    return pixels(output) if m.task == "restyle" else output
 
 
 def smoke_row(model: Model) -> Row:
@@ -72,10 +90,11 @@ def smoke_row(model: Model) -> Row:
     check_fields(model)
     if m.task == "generate":
         return {"z": latent(0), "label": np.int64(0), "truncation": np.float32(1)}
-    side = m.tile if m.task in ("enhance", "level") else m.size
+    side = m.tile if m.task in (*TILED, "level") else m.size
     image = np.resize(np.arange(256, dtype=np.uint8), (side, side, CHANNELS.get(m.task, 3)))
     if m.task == "from-sketch":
         return {"image": image, "label": np.int64(0), "draw": np.int64(1), "strength": np.float32(1)}
+    image = as_input(m, image)
     if m.task == "watermark":
         return {"image": image, "bits": np.arange(BITS, dtype=np.float32) % 2}
     return {"image": image, "strength": np.float32(0.5)} if m.task == "enhance" else {"image": image}
@@ -98,6 +117,12 @@ def check_fields(model: Model) -> None:
         "watermark": {"size": 1 <= m.size <= MAX_SIDE},
         "watermark-reader": {"size": 1 <= m.size <= MAX_SIDE},
         "from-sketch": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
+        "restyle": {
+            "name": m.name not in STYLES,
+            "tile": 1 <= m.tile <= MAX_SIDE,
+            "margin": 0 <= m.margin < m.tile / 2,
+            "scale": m.scale == 1,
+        },
     }
     if m.task not in needs:
         raise RepositoryError(f"{model.label}: there is no task {m.task!r}")
@@ -119,6 +144,8 @@ def check(model: Model, run: Run, row: Row, count: int) -> NDArray[Any]:
     check_kind(model, output, (count, *row_shape(model.manifest, row)))
     if model.manifest.task == "level" and not ((output >= 0) & (output <= 1)).all():
         raise RepositoryError(f"{model.label}: the level {output.tolist()} is not in [0, 1]")
+    if model.manifest.task == "restyle" and not (np.abs(output - 0.5) <= 0.5 + OVERSHOOT).all():
+        raise RepositoryError(f"{model.label}: colours from {output.min()} to {output.max()} are not in [0, 1]")
     most = MOST_CHANGE.get(model.manifest.task)
     if most and not (np.abs(output) <= most).all():
         raise RepositoryError(f"{model.label}: a change of {np.abs(output).max()} is not within {most}")
@@ -135,7 +162,7 @@ def check_kind(model: Model, output: NDArray[Any], shape: tuple[int, ...]) -> No
     """
     if not isinstance(output, np.ndarray):
         raise RepositoryError(f"{model.label}: the output is no array but {type(output).__name__}")
-    kind = np.floating if model.manifest.task in ("level", "watermark-reader", *MOST_CHANGE) else np.uint8
+    kind = np.floating if model.manifest.task in ("level", "watermark-reader", "restyle", *MOST_CHANGE) else np.uint8
     if not np.issubdtype(output.dtype, kind):
         raise RepositoryError(f"{model.label}: the output is {output.dtype}, not {kind.__name__}")
     if output.shape != shape:
@@ -154,6 +181,8 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
         return (m.size, m.size, 3)
     if m.task == "watermark-reader":
         return (BITS,)
+    if m.task == "restyle":
+        return row["image"].shape
     height, width = row["image"].shape[:2]
     return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()
 

@@ -16,15 +16,19 @@ from app.images import Floats, ImageFormat, Picture, Pixels, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
 from app.presets import Preset
 from app.provenance import Mark
-from app.schemas import STYLES, ComposeOptions, RestyleOptions
+from app.schemas import OF_ONE_STYLE, STYLES, ComposeOptions, RestyleOptions
 from app.service import Call, Service
 from app.tasks.colours import rgb_of
 from app.tasks.compose import Box, laid_over, trimmed
+from app.tasks.enhance import fill_hidden
 from app.tasks.generate import drawn_label
-from app.tasks.restyle import Drawing, Relight, line_drawing, recoloured, relit
+from app.tasks.lines import line_drawing
+from app.tasks.restyle import Drawing, Relight, mixed, recoloured, relit
 
 TASKS: Final = {"studio": "relight", "colorway": "cutout", "sketch": "cutout", "from-sketch": "from-sketch"}
-"""The task of the model that answers for a style."""
+"""The task of the model that answers for a style of ours."""
+TRANSLATORS: Final = "restyle"
+"""The task of models that are a style each, by their own name."""
 PRODUCT_SIDE: Final = 512
 """What a drawing's own square becomes, in px."""
 
@@ -45,19 +49,28 @@ class Asked:
 
 
 def styles(catalogue: Catalogue) -> list[str]:
-    """Those whose models are there."""
-    return [style for style in STYLES if catalogue.first(TASKS[style]) and catalogue.first("cutout")]
+    """Ours whose models are there, and every model that is a style by itself."""
+    ours = [style for style in STYLES if catalogue.names(TASKS[style]) and catalogue.names("cutout")]
+    return ours + catalogue.names(TRANSLATORS)
 
 
-def model_of(catalogue: Catalogue, style: str) -> Loaded:
+def model_of(catalogue: Catalogue, options: RestyleOptions) -> Loaded:
     """The model that answers for a style.
 
     Raises:
+        InvalidOptions: the style is a model's own, and an option is for another style.
         UnknownStyle: there is no such style, or its model is not there.
     """
+    style = options.style
     if style not in styles(catalogue):
         raise UnknownStyle("There is no such style; GET /styles lists them.")
-    return catalogue.find(TASKS[style])
+    if style in STYLES:
+        return catalogue.find(TASKS[style])
+    alien = [(name, other) for name, other in OF_ONE_STYLE.items() if getattr(options, name) is not None]
+    if alien:
+        said = [(name, f"{name} goes with the style {other} only") for name, other in alien]
+        raise InvalidOptions([{"loc": ["body", name], "msg": text, "type": "value_error"} for name, text in said])
+    return catalogue.find(TRANSLATORS, style)
 
 
 async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tuple[Answer, Picture]:
@@ -69,7 +82,7 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
         UnknownStyle: there is no such style.
     """
     style = asked.options.style
-    model = model_of(call.catalogue, style)
+    model = model_of(call.catalogue, asked.options)
     picture = await service.decode(call, data)
     area = picture.width * picture.height
     compliance: Compliance = None
@@ -78,6 +91,8 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
             file = await from_sketch(service, call, model, picture, asked)
         elif style == "studio":
             file, compliance = await studio(service, call, model, picture, asked)
+        elif style not in STYLES:
+            file = await translated(service, call, model, picture, asked)
         else:
             file = await redrawn(service, call, model, picture, asked)
     return Answer([file], asked.image_format, model.label, model.digest, call.ms, compliance), picture
@@ -158,6 +173,21 @@ async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture,
         return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
 
     return await service.timed("encode", call, finished)
+
+
+async def translated(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
+    """A picture in a model's own style; alpha stays as it is."""
+    rgb, mark = picture.rgb, mark_of(asked, model, picture)
+    if picture.alpha is not None:
+        rgb = await service.timed("decode", call, fill_hidden, rgb, picture.alpha)
+
+    def finished(styled: Pixels) -> Encoded:
+        pixels = mixed(rgb, styled, asked.options.strength)
+        if picture.alpha is not None:
+            pixels = np.dstack([pixels, picture.alpha])
+        return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
+
+    return await service.translate(call, model, rgb, finished)
 
 
 async def from_sketch(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:

@@ -180,11 +180,11 @@ async def compose(request: Request) -> Response:
     openapi_extra=openapi.upload(RestyleOptions, examples.RESTYLE),
 )
 async def restyle(request: Request) -> Response:
-    """An upload in another style: studio, colorway, sketch, from-sketch."""
+    """An upload in another style: studio, colorway, sketch, from-sketch, or that of a model in the repository."""
     call, service = call_of(request), service_of(request)
     upload = await read_upload(request, RestyleOptions)
     options: RestyleOptions = upload.options
-    model = restyling.model_of(call.catalogue, options.style)
+    model = restyling.model_of(call.catalogue, options)
     preset = None if options.preset is None else service.presets.find(options.preset)
     envelope, image_format = negotiate_for(request, options.format, preset)
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed

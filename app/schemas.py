@@ -8,6 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 Format = Literal["png", "jpeg", "webp", "avif"]
 STYLES = ("studio", "colorway", "sketch", "from-sketch")
+OF_ONE_STYLE = {
+    "color": "colorway",
+    "category": "from-sketch",
+    "seed": "from-sketch",
+    "shadow": "studio",
+    "preset": "studio",
+}
+"""Options of `/restyle`, and the style that they go with."""
 COLOUR = r"#[0-9a-fA-F]{6}"
 Seed = Annotated[int, Field(ge=0, lt=2**63, json_schema_extra={"format": "int64"})]
 
@@ -120,7 +128,7 @@ class RestyleOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     style: str
-    """One of GET /styles: studio (a snapshot as a catalogue shot), colorway, sketch, from-sketch."""
+    """One of GET /styles: studio (a snapshot as a catalogue shot), colorway, sketch, from-sketch, or a model's name."""
     color: str | None = Field(None, pattern=rf"^{COLOUR}$")
     """The product's new colour, for colorway."""
     category: str | None = None
@@ -140,9 +148,7 @@ class RestyleOptions(BaseModel):
 
     @model_validator(mode="after")
     def _go_together(self) -> RestyleOptions:
-        of_one_style = {"color": "colorway", "category": "from-sketch", "seed": "from-sketch"}
-        of_one_style |= {"shadow": "studio", "preset": "studio"}
-        for name, style in of_one_style.items():
+        for name, style in OF_ONE_STYLE.items():
             if getattr(self, name) is not None and self.style != style and self.style in STYLES:
                 raise ValueError(f"{name} goes with the style {style} only")
         if self.style == "colorway" and self.color is None:

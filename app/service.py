@@ -30,6 +30,7 @@ from app.repository import RepositoryError, manifests
 from app.sessions import Engine, SessionOptions, cuda_is_built_in
 from app.settings import Settings
 from app.tasks.enhance import Tiles, tile_shape
+from app.tasks.restyle import StyleTiles
 from app.traces import Trace, Traces
 
 T = TypeVar("T")
@@ -232,6 +233,12 @@ class Service:
             strength = 0.0  # later passes see a restored picture: there is nothing left to restore
         line, tiles = self._tiles(call, last, rgb, strength)
         return await self._submit(call, last, line, tiles, partial(finish, tiles.output))
+
+    async def translate(self, call: Call, model: Loaded, rgb: Pixels, finish: Callable[[Pixels], T]) -> T:
+        """(H, W, 3) uint8 through a model of the task restyle; gives what `finish` makes of the picture."""
+        shape = self._tile_shape(call, model, rgb)
+        tiles = StyleTiles(rgb, shape=shape, margin=model.model.manifest.margin)
+        return await self._submit(call, model, model.line_for(shape), tiles, partial(finish, tiles.output))
 
     def _tiles(self, call: Call, model: Loaded, rgb: Pixels, strength: float) -> tuple[Line, Tiles]:
         m, shape = model.model.manifest, self._tile_shape(call, model, rgb)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.conftest import ROOT, photo, picture, running
 from tests.test_compose import array, box_of, product, saved, snapshot
+from tests.translators import negative, put, softening
 
 
 def restyled(client, data, status=200, headers=None, **options):
@@ -217,3 +218,78 @@ def test_styles_without_their_model_are_unknown(tmp_path):
         assert server.client.get("/styles").json() == {"styles": ["colorway", "sketch"], "categories": []}
         assert restyled(server.client, product(), 404, style="studio").json()["type"].endswith("unknown-style")
         assert restyled(server.client, product(), style="sketch").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory):
+    """A repository with two styles of its own, no cut-out, and the server that serves it."""
+    root = tmp_path_factory.mktemp("styles")
+    put(root, "negative", negative(), margin=0)
+    put(root, "soft", softening(), licence={"weights": "MIT", "data": "none"})
+    with running(MODELS_DIR=root) as server:
+        yield server.client
+
+
+def test_a_model_of_the_repository_is_a_style_by_its_name(styled):
+    assert styled.get("/styles").json() == {"styles": ["negative", "soft"], "categories": []}
+    told = styled.get("/models/soft").json()
+
+    assert (told["task"], told["tile"], told["licence"]["weights"], told["active"]) == ("restyle", 64, "MIT", True)
+    assert {one["name"] for one in styled.get("/models").json()["models"]} == {"negative", "soft"}
+
+
+def test_a_models_style_is_applied_at_the_uploads_own_size_and_mixed_by_strength(styled):
+    rgb = np.random.default_rng(0).integers(0, 256, (150, 331, 3), dtype=np.uint8)
+    for strength in (0, 0.25, 1):
+        answer = restyled(styled, saved(rgb), style="negative", format="png", strength=strength)
+        expected = np.rint(rgb + strength * (255.0 - 2 * rgb.astype(float)))
+        assert np.abs(array(answer) - expected).max() <= (0 if strength in (0, 1) else 1)
+    assert answer.headers["x-model"] == "negative@1"
+    assert answer.headers["x-native-size"] == "331x150"
+    assert b"compositeWithTrainedAlgorithmicMedia" in answer.content
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 70), (64, 64), (700, 500)])
+def test_no_tile_is_to_be_seen_in_a_models_style(styled, size):
+    """Beside the mean of a square computed at once, with the picture mirrored at its edges."""
+    rgb = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    found = array(restyled(styled, saved(rgb), style="soft", format="png"))
+    wide = np.pad(rgb.astype(float), ((4, 4), (4, 4), (0, 0)), mode="symmetric")
+    expected = np.lib.stride_tricks.sliding_window_view(wide, (9, 9), (0, 1)).mean((-1, -2))
+
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_a_models_style_keeps_alpha_and_its_answer_has_a_tag(styled):
+    data = product(margin=10)
+    answer = restyled(styled, data, style="negative", format="png")
+    before, after = (np.array(Image.open(io.BytesIO(one)).convert("RGBA")) for one in (data, answer.content))
+    again = restyled(styled, data, 304, {"If-None-Match": answer.headers["etag"]}, style="negative", format="png")
+
+    assert np.array_equal(before[..., 3], after[..., 3])
+    opaque = before[..., 3] == 255
+    assert np.array_equal(after[opaque][:, :3], 255 - before[opaque][:, :3])
+    assert not again.content
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "kind"),
+    [
+        ({"style": "none"}, 404, "unknown-style"),
+        ({"style": "sketch"}, 404, "unknown-style"),  # its model is not there
+        ({"style": "negative", "color": "#123456"}, 422, "invalid-options"),
+        ({"style": "negative", "seed": 1}, 422, "invalid-options"),
+        ({"style": "negative", "preset": "ebay"}, 422, "invalid-options"),
+        ({"style": "negative", "strength": 1.5}, 422, "invalid-options"),
+    ],
+)
+def test_what_a_models_style_does_not_take_gets_a_problem(styled, options, status, kind):
+    problem = restyled(styled, photo(), status, **options).json()
+
+    assert problem["type"].endswith(kind)
+    if status == 422:
+        assert problem["errors"][0]["loc"][-1] in options
+
+
+def test_what_is_no_photo_gets_a_problem_in_a_models_style_too(styled):
+    assert restyled(styled, b"no image", 400, style="negative").json()["type"].endswith("bad-image")

@@ -265,7 +265,8 @@ def prepare_products(
             recipe = replace(recipe, network=replace(recipe.network, head=(classes,)))
         return recipe, EvaluatorTrainer(recipe, products, device), facts
     if isinstance(recipe, SketchRecipe):
-        recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+        network, critic = replace(recipe.network, classes=classes), replace(recipe.critic, classes=classes)
+        recipe = replace(recipe, network=network, critic=critic)
         return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
         recipe = replace(recipe, network=replace(recipe.network, classes=classes))

@@ -38,7 +38,9 @@ TILE = 128
 TINT = 0.4
 """How much of a light's colour is taken off: a product's own colour must not be taken for it. On held-out views all of
 it is no nearer to the truth (27.97 dB) than half (28.02 dB)."""
-CONTRAST = 0.07
+NEAR = 6
+"""How many places further, in brightness, the folds may be those of another product than the colours."""
+CONTRAST = 0.12
 """Of the colours of a product made of a drawing: a printed one's, without its print, would become glaring stripes."""
 MOST_CHANGE = 16.0
 """Of a colour by a hidden mark, in steps of 255."""
@@ -118,29 +120,33 @@ class RelightGraph(nn.Module):
 class SketchGraph(nn.Module):
     """image (N, S, S, 1) uint8 lines, label (N,), draw (N,) int64, strength (N,) -> product (N, S, S, 4) uint8.
 
-    `draw` chooses the colours of one of the products that the network has learned from, of that class; the label after
-    the last is for unknown, and of any class. `strength` is how far they are from the mean of all.
+    `draw` chooses the colours of one of the plain products that the network has learned from, of that class, and the
+    folds of one of about its brightness, perhaps mirrored; the label after the last is for unknown, and of any class.
+    `strength` is how far colours are from the mean of all, and how deep folds are.
     """
 
     colours: Tensor
-    first: Tensor
-    count: Tensor
+    folds: Tensor
 
     def __init__(self, net: SketchNet, side: int) -> None:
         super().__init__()
         self.net, self.side = net, side
-        counts = torch.bincount(net.palette_label, minlength=net.config.classes)
-        if not counts.all():
-            raise ExportError("the palette has no product of some class: there are too few in the data")
-        self.register_buffer("colours", plainer(net.palette[net.palette_label.argsort(stable=True)]))
-        nothing = torch.zeros(1, dtype=torch.int64)
-        self.register_buffer("first", torch.cat([counts.cumsum(0) - counts, nothing]))
-        self.register_buffer("count", torch.cat([counts, counts.sum()[None]]))
+        if (net.palette == 0.5).all():
+            raise ExportError("the palette is empty: there are too few products of some class in the data")
+        self.register_buffer("colours", plainer(net.palette))
+        self.register_buffer("folds", net.palette_folds)
 
     def forward(self, image: Tensor, label: Tensor, draw: Tensor, strength: Tensor) -> Tensor:
-        chosen = self.colours[self.first[label] + draw % self.count[label]]
-        mean = self.colours.mean(0, keepdim=True)
-        picture = self.net(from_bytes(image), mean + (chosen - mean) * strength[:, None], label)
+        each, classes, amount = self.net.each, self.net.config.classes, strength[:, None]
+        known, total = label < classes, each * classes
+        place = torch.where(known, each * (label % classes) + draw % each, draw % total)
+        first, others = place // each * each, draw // torch.where(known, each, total)
+        near = first + (place - first + others % (2 * NEAR + 1) - NEAR).clamp(0, each - 1)
+        folds = (self.folds[near].float() - 128) / 255
+        mirrored = others // (2 * NEAR + 1) % 2 == 1
+        folds = torch.where(mirrored[:, None, None], folds.flip(-1), folds) * amount[:, :, None]
+        chosen, mean = self.colours[place], self.colours.mean(0, keepdim=True)
+        picture = self.net(from_bytes(image), mean + (chosen - mean) * amount, folds[:, None], label)
         alpha = ((picture[:, 3:] - 0.06) / 0.88).clamp(0, 1)
         colour = (picture[:, :3] - (1 - alpha)) / alpha.clamp(min=0.05)
         return to_bytes(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1))

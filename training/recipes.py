@@ -129,15 +129,18 @@ def relight() -> RelightRecipe:
 
 
 def from_sketch() -> SketchRecipe:
-    """Products out of drawings: an hour and a quarter on one core."""
-    weights = {"l1": 10.0, "adversarial": 0.5, "features": 5.0, "penalty": 10.0}
+    """Products out of drawings: an hour on one core."""
     return SketchRecipe(
         name="from-sketch",
         network=SketchConfig(),
-        stages=((64, 8000), (128, 7000)),
+        stages=((64, 1750), (128, 4250)),
         lr=5e-4,
-        weights=weights,
-        fine={"adversarial": 2.0, "penalty": 2.0},
+        weights={"alpha": 5.0, "l1": 10.0, "told": 5.0, "adversarial": 1.0, "features": 4.0, "penalty": 3.0},
+        fine={"l1": 40.0, "told": 20.0, "adversarial": 0.5, "features": 1.0, "penalty": 0.3},
+        final_lr=2e-4,
+        ema_decay=0.995,
+        penalise_made=True,
+        critic=PatchConfig(channels=(48, 96, 128), scales=3, classes=13, squares=True),
     )
 
 
@@ -185,8 +188,8 @@ def quick(recipe: Recipe) -> Recipe:
         critic = PatchConfig(channels=(4, 4))
         return replace(recipe, network=thin_light, critic=critic, stages=((32, 4), (64, 4)), batch_size=2)
     if isinstance(recipe, SketchRecipe):
-        thin_lines = SketchConfig(channels=(4, 4, 4, 4, 4), blocks=1, style=4)
-        critic = PatchConfig(channels=(4, 4))
+        thin_lines = SketchConfig(channels=(4, 4, 4, 4), blocks=1, style=4, palette=26)
+        critic = replace(recipe.critic, channels=(4, 4))
         return replace(recipe, network=thin_lines, critic=critic, stages=((32, 4), (64, 4)), batch_size=2)
     if isinstance(recipe, WatermarkRecipe):
         faint = WatermarkConfig(size=32, hiding=(4, 4, 4), reading=(4, 4, 4, 4), message=2)

@@ -49,11 +49,18 @@ class Relighting:
         rgb, target = (one.permute(0, 3, 1, 2).contiguous() for one in (rgb, target))
         alpha = alpha[:, None]
         white = target * alpha + (1 - alpha)
-        return Batch(torch.cat([rgb, alpha], 1), white, alpha, torch.zeros(count, 0))
+        return Batch(torch.cat([rgb, alpha], 1), white, alpha, torch.zeros(count, 0), torch.ones(count))
 
     def translated(self, net: nn.Module, batch: Batch) -> Tensor:
         rgb, alpha = batch.source[:, :3], batch.source[:, 3:]
         return relit(rgb, net(rgb, alpha)) * alpha + (1 - alpha)
+
+    def label(self, batch: Batch) -> None:
+        return None
+
+    def terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
+        mass = (batch.weight.sum() * made.shape[1]).clamp(min=1)
+        return {"l1": (batch.weight * (made - batch.target).abs()).sum() / mass}
 
 
 Sample = tuple[Floats, Floats, Floats]

@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     target: Tensor  # (N, D, S, S), what should come of it
     weight: Tensor  # (N, 1, S, S), how much that counts
     told: Tensor  # (N, K), what else the network is told
+    paired: Tensor  # (N,), 1 where the target is the truth, 0 where it is only an example of what is wanted
 
 
 class Task(Protocol):
@@ -44,8 +45,14 @@ class Task(Protocol):
     def batch(self, side: int, count: int, random: Random) -> Batch:
         """Pairs for one step."""
 
+    def label(self, batch: Batch) -> Tensor | None:
+        """The classes (N,) that the discriminator is told, if any."""
+
     def translated(self, net: nn.Module, batch: Batch) -> Tensor:
         """What the network makes of a batch: like `target`, unclamped."""
+
+    def terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """How far that is from the truth, unweighted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,8 @@ class AdversarialSettings:
     fine: Mapping[str, float] = field(default_factory=dict)
     """Weights that differ in the last stage."""
     penalty_every: int = 8
+    penalise_made: bool = False
+    """Whether the penalty is of the gradient at what the network makes too (R2), as in R3GAN (Huang et al. 2024)."""
     ema_decay: float = 0.998
     critic: PatchConfig = field(default_factory=PatchConfig)
 
@@ -114,7 +123,7 @@ class TranslationTrainer:
 
     def _seen(self, batch: Batch, picture: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         with self._quick():
-            logits, features = self.critic(self._judged(batch, picture))
+            logits, features = self.critic(self._judged(batch, picture), self.task.label(batch))
         return [one.float() for one in logits], [one.float() for one in features]
 
     def _judged(self, batch: Batch, picture: Tensor) -> Tensor:
@@ -124,12 +133,20 @@ class TranslationTrainer:
     def _train_critic(self, batch: Batch, made: Tensor, penalised: bool) -> dict[str, float]:
         real, fake = self._judged(batch, batch.target), self._judged(batch, made)
         real.requires_grad_(penalised)
+        fake.requires_grad_(penalised and self.settings.penalise_made)
+        label = self.task.label(batch)
         with self._quick():
-            real_logits, fake_logits = ([one.float() for one in self.critic(picture)[0]] for picture in (real, fake))
-        loss = torch.stack([relativistic(r, f) for r, f in zip(real_logits, fake_logits, strict=True)]).mean()
+            scores = [[one.float() for one in self.critic(picture, label)[0]] for picture in (real, fake)]
+        loss = torch.stack([relativistic(r, f) for r, f in zip(*scores, strict=True)]).mean()
         terms = {"critic": loss.item()}
         if penalised:
-            penalty = gradient_penalty(torch.stack([one.mean((1, 2, 3)) for one in real_logits]).sum(0), real)
+            penalty = torch.stack(
+                [
+                    gradient_penalty(torch.stack([one.mean((1, 2, 3)) for one in logits]).sum(0), picture)
+                    for picture, logits in zip((real, fake), scores, strict=True)
+                    if picture.requires_grad
+                ]
+            ).sum()
             loss = loss + self._weights["penalty"] * self.settings.penalty_every / 2 * penalty
             terms["penalty"] = penalty.item()
         self._update(1, loss)
@@ -140,11 +157,12 @@ class TranslationTrainer:
         with torch.no_grad():
             real_logits, real_features = self._seen(batch, batch.target)
         fake_logits, fake_features = self._seen(batch, made)
-        mass = (batch.weight.sum() * made.shape[1]).clamp(min=1)
         adversarial = [relativistic(f, r) for f, r in zip(fake_logits, real_logits, strict=True)]
-        features = [(f - r).abs().mean() for f, r in zip(fake_features, real_features, strict=True)]
-        terms = {
-            "l1": (batch.weight * (made - batch.target).abs()).sum() / mass,
+        features = [
+            ((f - r).abs().mean((1, 2, 3)) * batch.paired).sum() / batch.paired.sum().clamp(min=1)
+            for f, r in zip(fake_features, real_features, strict=True)
+        ]
+        terms = self.task.terms(made, batch) | {
             "adversarial": torch.stack(adversarial).mean(),
             "features": torch.stack(features).mean(),
         }

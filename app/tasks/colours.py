@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.images import Floats, Pixels
 
@@ -38,3 +39,13 @@ def rgb_of(background: str) -> tuple[int, int, int]:
     """`white` or `#rrggbb` as bytes."""
     digits = "ffffff" if background == "white" else background[1:]
     return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+
+
+def planes(image: Pixels) -> Floats:
+    """(H, W, C) uint8 -> (C, H, W) float32 in [0, 1]."""
+    return np.multiply(image.transpose(2, 0, 1), np.float32(1 / 255), dtype=np.float32, order="C")
+
+
+def pixels(output: NDArray[Any]) -> Pixels:
+    """(C, H, W) float in [0, 1] -> (H, W, C) uint8, clipped and rounded."""
+    return np.asarray(np.rint(np.clip(output.transpose(1, 2, 0), 0, 1) * 255), np.uint8)

@@ -1,4 +1,4 @@
-"""Photos in another style: a studio's light, another colour, a line drawing, and a drawing as a product."""
+"""Photos in another style: a studio's light, another colour, a model's own, and a drawing as a product."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from app.batching import Row
 from app.images import Floats, Pixels, mapped, resample, resize
-from app.tasks.colours import LUMA, lab, srgb
+from app.tasks.colours import LUMA, lab, pixels, planes, srgb
 from app.tasks.compose import Box, blur, strips
-from app.tasks.cutout import blocks, enlarged, guided, parts, spread, to_bytes, unit, without_crumbs
+from app.tasks.cutout import blocks, enlarged, spread, to_bytes, unit, without_crumbs
+from app.tasks.enhance import Tiles
 
 GRID: Final = 33
 """Colours of each channel at which a change of colour is computed; between them it is interpolated."""
-DRAWN_SIDE: Final = 1000
-"""Longest side, in px, at which lines are drawn."""
 READ_SIDE: Final = 2048
 """Longest side, in px, at which a drawing is read."""
 TONES: Final = (7.0, 94.0)
@@ -97,38 +96,28 @@ def shifted(colours: Floats, mean: Floats, aim: Floats, contrast: float) -> Floa
     return np.concatenate([lightness, tint], -1).astype(np.float32)
 
 
-def line_drawing(rgb: Pixels, alpha: Pixels, strength: float) -> Pixels:
-    """The product of a photo (H, W, 3), by alpha (H, W), both uint8, in lines on white: (H, W, 3) uint8.
+class StyleTiles(Tiles):
+    """A translator's work on one picture: as `Tiles`, but the graph takes and gives planes of float32 in [0, 1]."""
 
-    Its outline, and inside where a difference of Gaussians (Winnemoeller, Kyprianidis and Olsen 2012) of the picture,
-    smoothed but for its edges by a guided filter (He, Sun and Tang 2013), is dark; short strokes are left out.
-    """
-    height, width = alpha.shape
-    scale = DRAWN_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    picture, cover = unit(resize(rgb, *size)), unit(resize(alpha, *size))
-    side = max(size)
-    fine = 0.0028 * side
-    slopes, offset = guided(picture, picture @ LUMA, max(1, round(0.004 * side)), 0.0003)
-    grey = picture[..., 0] * slopes[0] + picture[..., 1] * slopes[1] + picture[..., 2] * slopes[2] + offset
-    grey = 1 + cover * (grey - 1)
-    cover = np.clip(6 * cover - 2.5, 0, 1).astype(np.float32)  # a line where alpha is half, however soft it is
-    edges = blur(grey, 1.6 * fine) - blur(grey, fine)
-    inside = np.clip((edges - 0.009) / 0.009, 0, 1) * (blur(cover, 2 * fine) > 0.98)
-    inside = without_strokes(inside.astype(np.float32), 0.08 * side)
-    soft = blur(cover, 0.8 * fine)
-    outline = np.clip(1.6 - 3.2 * np.abs(soft - 0.5), 0, 1) * (np.abs(soft - 0.5) < 0.5)
-    ink = np.maximum(inside, outline) * strength
-    paper = to_bytes((1 - ink).astype(np.float32))
-    return np.repeat(resize(paper, width, height)[..., None], 3, 2)
+    def __init__(self, rgb: Pixels, *, shape: tuple[int, int], margin: int) -> None:
+        super().__init__(rgb, 1.0, shape=shape, margin=margin, scale=1)
+
+    def row(self, index: int) -> Row:
+        return {"image": planes(np.asarray(super().row(index)["image"], np.uint8))}
+
+    def put(self, index: int, output: NDArray[Any]) -> None:
+        super().put(index, pixels(output))
 
 
-def without_strokes(ink: Floats, least: float) -> Floats:
-    """Ink (H, W) in [0, 1] without what hangs together and is of fewer pixels than `least`."""
-    labels = parts(ink > 0.2)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.where(sizes[labels] >= least, ink, 0).astype(np.float32)
+def mixed(before: Pixels, after: Pixels, strength: float) -> Pixels:
+    """Two pictures (H, W, 3) uint8: the first for `strength` 0, the second for 1, between them their mean."""
+    if strength >= 1:
+        return after
+    found = np.empty_like(before)
+    for rows in strips(len(before)):
+        part = before[rows].astype(np.float32)
+        found[rows] = np.rint(part + np.float32(strength) * (after[rows] - part))
+    return found
 
 
 class Drawing:

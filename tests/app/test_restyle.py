@@ -6,7 +6,9 @@ from PIL import Image, ImageDraw
 
 from app.images import mapped
 from app.tasks.colours import lab, srgb
-from app.tasks.restyle import TONES, Drawing, inked, line_drawing, recoloured, relit
+from app.tasks.cutout import parts
+from app.tasks.lines import line_drawing
+from app.tasks.restyle import TONES, Drawing, inked, recoloured, relit
 
 
 def cloth(seed=0, side=160):
@@ -106,6 +108,91 @@ def test_lines_are_where_the_edges_are_and_the_paper_is_white():
     assert (found[:40] == 255).all()
     assert (found[70:230, 70:130] > 250).mean() > 0.999  # noise leaves no specks
     assert (line_drawing(rgb, alpha, 0.0) == 255).all()
+
+
+SIDES = [(160, 120), (400, 533), (1000, 1000), (2600, 1900)]
+
+
+def garment(width, height, stripes=0.0):
+    """A photo of a garment-like shape with an edge inside, and its alpha; `stripes` is the contrast of fine stripes."""
+    random = np.random.default_rng(width)
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+    inside = (np.abs(x - 0.5) < 0.3) & (np.abs(y - 0.5) < 0.36) & ~((np.abs(x - 0.5) < 0.1) & (y < 0.2))
+    rgb = np.where(x < 0.5, 175, 90)[..., None] + random.normal(0, 4, (height, width, 3))
+    rgb += stripes * (1 - 2 * (np.floor(110 * y) % 2))[..., None]
+    rgb[~inside] = 230
+    return np.clip(rgb, 0, 255).astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", SIDES)
+def test_paper_is_white_and_nothing_small_is_drawn_on_it_at_any_size(size):
+    rgb, alpha = garment(*size)
+    found = line_drawing(rgb, alpha, 1.0)
+    ink = found[..., 0] < 200
+    sizes = np.bincount(parts(ink).ravel())[1:]
+
+    assert found.shape == rgb.shape
+    assert (found[..., :1] == found).all()
+    assert (found == 255).mean() > 0.9
+    assert (found[: size[1] // 12] == 255).all()
+    assert len(sizes[sizes > 0]) <= 2  # the outline, and the edge inside where it does not touch that
+    assert ink.mean() < 0.06
+
+
+@pytest.mark.parametrize("size", SIDES)
+def test_the_outline_is_closed_at_any_size(size):
+    """What is inside cannot be reached from the paper's edge without crossing ink."""
+    rgb, alpha = garment(*size)
+    free = line_drawing(rgb, alpha, 1.0)[..., 0] > 140
+    labels = parts(free)
+    height, width = alpha.shape
+
+    assert labels[0, 0] != labels[height // 2, width // 3] != 0
+    edge = ~free[int(0.25 * height) : int(0.8 * height), int(0.48 * width) : int(0.52 * width) + 1]
+    assert edge.any(1).mean() > 0.95  # and the edge inside is whole
+
+
+def test_lines_are_as_thick_as_the_picture_is_large():
+    shares = [(line_drawing(*garment(*size), 1.0)[..., 0] < 128).mean() for size in ((700, 700), (2800, 2800))]
+
+    assert shares[1] == pytest.approx(shares[0], rel=0.15)
+
+
+def test_a_fine_pattern_does_not_become_hatching():
+    rgb, alpha = garment(800, 1000, stripes=12)
+    plain, striped = (line_drawing(one, alpha, 1.0)[..., 0] < 128 for one in (garment(800, 1000)[0], rgb))
+
+    assert striped.mean() < 1.5 * plain.mean()
+
+
+def test_letters_can_be_read():
+    """Of a printed letter the drawing has its strokes: what is between them stays white."""
+    rgb, alpha = garment(800, 1000)
+    rgb = rgb.copy()
+    rgb[400:600, 220:380] = np.where(letter_e(200, 160)[..., None], 30, rgb[400:600, 220:380])
+    ink = line_drawing(rgb, alpha, 1.0)[400:600, 220:380, 0] < 128
+    strokes = letter_e(200, 160)
+
+    assert ink[:, 0:12].any(1).mean() > 0.9  # the back of the letter
+    assert all(ink[rows].any() for rows in (slice(0, 36), slice(80, 120), slice(164, 200)))
+    assert ink[~strokes & (np.arange(160) > 50)].mean() < 0.25
+    assert ink.mean() < 0.35
+
+
+def letter_e(height, width):
+    """(H, W) bool."""
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+    return (x < 0.22) | (y < 0.14) | (y > 0.86) | ((np.abs(y - 0.5) < 0.07) & (x < 0.8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (5, 7), (64, 64)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_any_picture_can_be_drawn(shape, level):
+    found = line_drawing(np.full((*shape, 3), 90, np.uint8), np.full(shape, level, np.uint8), 1.0)
+
+    assert found.shape == (*shape, 3)
+    if level == 0:
+        assert (found == 255).all()
 
 
 def drawn(size=(900, 700), width=5, ink=20, paper=245, shade=0):

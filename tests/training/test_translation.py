@@ -17,10 +17,10 @@ from training.export import ExportError, SketchGraph, halve, rounded
 from training.harmonization import View
 from training.networks.patches import PatchConfig, PatchDiscriminator
 from training.networks.relight import RelightConfig, RelightNet, relit
-from training.networks.sketch import SketchConfig, SketchNet
+from training.networks.sketch import SketchConfig, SketchNet, laid
 from training.recipes import RECIPES, quick
 from training.relighting import Relighting, light_field, pictured
-from training.sketching import Sketching, colours_of, drawing
+from training.sketching import Sketching, colours_of, drawing, folds_of, plainest
 from training.translation import Batch, TranslationTrainer
 
 FACTS = [
@@ -64,7 +64,7 @@ def test_a_pictured_sample_shows_the_same_part_of_both_views():
 def test_a_batch_is_a_photo_and_alpha_and_the_product_on_white():
     recipe = quick(RECIPES["relight"]())
     task = Relighting(recipe, [view(seed) for seed in range(4)], Material(products=[garment(7)]))
-    source, target, weight, _ = task.batch(64, 6, np.random.default_rng(0))
+    source, target, weight, *_ = task.batch(64, 6, np.random.default_rng(0))
 
     assert source.shape == (6, 4, 64, 64)
     assert torch.equal(source[:, 3:], weight)
@@ -126,34 +126,98 @@ def test_the_colours_of_a_product_are_its_own():
 
 
 def sketching(classes=3, **changes):
-    pictures = np.stack([garment(seed) for seed in range(12)])
+    pictures = np.stack([garment(seed) for seed in range(24)])
     recipe = replace(quick(RECIPES["from-sketch"]()), **changes)
-    recipe = replace(recipe, network=replace(recipe.network, classes=classes, palette=12))
-    return Sketching(recipe, Labelled(pictures, np.arange(12) % classes, tuple("abc")[:classes]))
+    recipe = replace(recipe, network=replace(recipe.network, classes=classes, palette=4 * classes))
+    recipe = replace(recipe, critic=replace(recipe.critic, classes=classes))
+    return Sketching(recipe, Labelled(pictures, np.arange(24) % classes, tuple("abc")[:classes]))
 
 
-def test_a_sketchs_draws_are_colours_of_the_class_that_was_asked_for():
+def test_a_sketchs_draws_are_colours_and_folds_of_the_class_that_was_asked_for():
     torch.manual_seed(0)
     net = sketching().network()
+    net.palette.copy_(torch.linspace(0, 1, 12)[:, None].expand(-1, 9))
+    net.palette_folds.copy_((10 * torch.arange(12, dtype=torch.uint8))[:, None, None].expand(-1, 32, 32))
     graph = SketchGraph(net, 32)
     seen = []
-    net.forward = lambda lines, colours, label: seen.append(colours) or torch.zeros(len(lines), 4, 32, 32)
-    draws, labels = torch.arange(4).repeat(4), torch.arange(4).repeat_interleave(4)
-    graph(torch.zeros(16, 32, 32, 1, dtype=torch.uint8), labels, draws, torch.ones(16))
-    of_class = [{tuple(net.palette[at].tolist()) for at in range(12) if net.palette_label[at] == c} for c in range(3)]
+    net.forward = lambda lines, colours, folds, label: (
+        seen.append((colours, folds)) or torch.zeros(len(lines), 4, 32, 32)
+    )
+    draws, labels = torch.arange(400).repeat(4), torch.arange(4).repeat_interleave(400)
+    graph(torch.zeros(1600, 32, 32, 1, dtype=torch.uint8), labels, draws, torch.ones(1600))
+    colours, folds = seen[0]
+    product = (colours[:, 0] * 11).round().long().reshape(4, 400)
+    fold = ((255 * folds[:, 0, 0, 0] + 128) / 10).round().long().reshape(4, 400)
 
     for label in range(3):
-        drawn = {tuple(row.tolist()) for row in seen[0][4 * label : 4 * label + 4]}
-        assert len(drawn) == 4
-        assert all(min(np.abs(np.subtract(one, other)).max() for other in of_class[label]) < 1e-5 for one in drawn)
+        of_class = set(range(4 * label, 4 * label + 4))
+        assert set(product[label].tolist()) == set(fold[label].tolist()) == of_class
+        assert len(set(zip(product[label].tolist(), fold[label].tolist(), strict=True))) > 8
+    assert set(product[3].tolist()) == set(range(12))
+    assert (fold[3] // 4 == product[3] // 4).all()  # of an unknown class too: both of one
     graph(torch.zeros(2, 32, 32, 1, dtype=torch.uint8), labels[:2], draws[:2], torch.zeros(2))
-    assert torch.allclose(seen[1][0], seen[1][1])  # no strength: everybody gets the mean
+    assert torch.allclose(seen[1][0][0], seen[1][0][1])  # no strength: everybody gets the mean
+    assert (seen[1][1] == 0).all()  # and no folds
 
 
 def test_a_palette_without_a_class_is_not_published():
-    net = SketchNet(SketchConfig(channels=(4, 4, 4, 4, 4), blocks=1, style=4, classes=2, palette=3))
+    net = SketchNet(SketchConfig(channels=(4, 4, 4, 4), blocks=1, style=4, classes=2, palette=4))
     with pytest.raises(ExportError, match="too few"):
         SketchGraph(net, 32)
+
+
+def test_folds_are_stretched_over_what_is_drawn():
+    lines = torch.ones(2, 1, 64, 64)
+    lines[0, :, 10, 20:40] = lines[0, :, 50, 20:40] = 0
+    folds = torch.linspace(-0.5, 0.5, 32)[None, None, :, None].expand(2, 1, 32, 32).contiguous()
+    shade, down, across = laid(folds, lines)
+
+    assert shade.shape == down.shape == across.shape == (2, 1, 32, 32)
+    assert (shade[0, 0, :5] == -0.5).all()  # above the drawing its first row goes on
+    assert (shade[0, 0, 26:] == 0.5).all()
+    assert (shade[0, 0, 5:26].diff(dim=0) >= 0).all()
+    assert abs(float(shade[0, 0, 15, 15])) < 0.06
+    assert shade.isfinite().all()  # also where nothing is drawn
+    assert float(down[0, 0, 0, 0]) == -1
+    assert float(across[0, 0, 0, -1]) == 1
+
+
+def test_the_folds_of_a_product_are_what_differs_from_its_mean_within_its_box():
+    product = np.zeros((128, 128, 4), np.uint8)
+    product[..., :3] = 255
+    product[40:104, 30:94] = (100, 100, 100, 255)
+    product[40:72, 30:94, :3] = 151
+    folds = folds_of(product)
+
+    assert folds.shape == (32, 32)
+    assert np.allclose(folds[2:14], 0.1, atol=0.01)
+    assert np.allclose(folds[18:30], -0.1, atol=0.01)
+    assert (folds_of(np.zeros((16, 16, 4), np.uint8)) == 0).all()
+
+
+def test_plain_products_are_kept_for_the_palette():
+    """Of plain products and printed ones of a class, plain ones are found."""
+    pictures = np.stack([garment(seed) for seed in range(20)])
+    for printed in pictures[10:]:
+        printed[50:70, 50:80, :3] = np.random.default_rng(0).integers(0, 256, (20, 30, 3))
+    kept = plainest(Labelled(pictures, np.zeros(20, np.int64), ("a",)), 0)
+
+    assert kept
+    assert max(kept) < 10
+    assert plainest(Labelled(pictures, np.zeros(20, np.int64), ("a", "b")), 1) == []
+
+
+def test_what_has_no_truth_is_not_compared_with_one():
+    task = sketching(strange=1.0)
+    batch = task.batch(64, 4, np.random.default_rng(0))
+    terms = task.terms(batch.target, batch)
+
+    assert not batch.paired.any()
+    assert terms["l1"] == terms["alpha"] == 0
+    assert terms["told"] > 0
+    paired = sketching(strange=0.0).batch(64, 4, np.random.default_rng(0))
+    assert paired.paired.all()
+    assert task.terms(paired.target, paired)["told"] == 0
 
 
 def test_training_comes_nearer_to_the_truth():
@@ -171,7 +235,9 @@ def test_what_does_not_count_is_not_judged():
     trainer = TranslationTrainer(recipe, Relighting(recipe, [view()], Material()))
     target, weight = torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
     weight[..., :4] = 0.5
-    seen = trainer._judged(Batch(torch.zeros(1, 4, 8, 8), target, weight, torch.zeros(1, 0)), torch.ones(1, 3, 8, 8))
+    seen = trainer._judged(
+        Batch(torch.zeros(1, 4, 8, 8), target, weight, torch.zeros(1, 0), torch.ones(1)), torch.ones(1, 3, 8, 8)
+    )
 
     assert (seen[:, 4:, :, :4] == 1).all()
     assert torch.equal(seen[:, 4:, :, 4:], target[..., 4:])
