@@ -22,7 +22,9 @@ from PIL import Image
 from app.repository import activate
 from tests.conftest import ROOT, running, wait_for
 
-NAME, OLD, NEW = "garments-64", "4", "5"
+NAME = "garments-64"
+OLD = max((home.name for home in (ROOT / "models" / NAME).iterdir() if home.is_dir()), key=int)
+NEW = str(int(OLD) + 1)
 SEEDS = range(24)
 SHIPPED = {NAME, "enhance-x2-fast", "restoration-level"}
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
