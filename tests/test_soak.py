@@ -9,7 +9,7 @@ from bench.soak import soak
 from tests.conftest import running
 
 CALLERS = 6
-SECONDS, WARM_UP_S = 50, 10
+SECONDS, WARM_UP_S = 36, 6
 MOST_GROWTH_MB = 80
 
 
@@ -32,7 +32,7 @@ def test_mixed_and_hostile_traffic_leaves_no_trace():
         see_the_largest(server.client)
         pids = [server.process.pid]
         result = soak(
-            str(server.client.base_url), pids, SECONDS, concurrency=CALLERS, warm_up_s=WARM_UP_S, check_every_s=12
+            str(server.client.base_url), pids, SECONDS, concurrency=CALLERS, warm_up_s=WARM_UP_S, check_every_s=8
         )
         assert server.client.get("/readyz").status_code == 200
         idle = server.client.get("/metrics").text

@@ -16,7 +16,10 @@ from tests.test_restyle import drawing
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed"),
+    pytest.mark.flaky(reruns=1),  # a browser of its own now and then stops drawing on a busy machine
+]
 WAIT_MS = 20_000
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
