@@ -73,19 +73,17 @@ class Catalogue:
 
     def __init__(self, loaded: dict[str, Loaded]) -> None:
         self._loaded = loaded
+        self._models = {name: one.model for name, one in loaded.items()}
+        """Every model there is, by name."""
         self.digests = " ".join(one.digest for one in loaded.values())
         """All digests, for entity tags."""
 
     def __iter__(self) -> Iterator[Loaded]:
         return iter(self._loaded.values())
 
-    def _models(self) -> dict[str, Model]:
-        """Every model there is, by name."""
-        return {name: one.model for name, one in self._loaded.items()}
-
     def names(self, task: str, wanted: str | None = None) -> list[str]:
         """Of the models for a task, by name or name@version where one is wanted."""
-        models = self._models().items()
+        models = self._models.items()
         return [name for name, one in models if one.manifest.task == task and wanted in (None, name, one.label)]
 
     def named(self, name: str) -> Loaded | None:
@@ -116,8 +114,7 @@ class Catalogue:
         Raises:
             UnknownModel: there is no such model, or none at all.
         """
-        models = self._models()
-        there = {name: models[name].manifest.scale for name in self.names("enhance", wanted)}
+        there = {name: self._models[name].manifest.scale for name in self.names("enhance", wanted)}
         smallest = min(there.values(), default=0)
         passes: list[Loaded] = []
         done = 1
@@ -136,15 +133,12 @@ class OnDemand(Catalogue):
 
     def __init__(self, models: dict[str, Model], load: Callable[[Model], Loaded]) -> None:
         super().__init__({})
-        self._known, self._load = models, load
+        self._models, self._load = models, load
         self.digests = " ".join(one.digest for one in models.values())
 
-    def _models(self) -> dict[str, Model]:
-        return self._known
-
     def named(self, name: str) -> Loaded | None:
-        if name in self._known and name not in self._loaded:
-            self._loaded[name] = self._load(self._known[name])
+        if name in self._models and name not in self._loaded:
+            self._loaded[name] = self._load(self._models[name])
         return super().named(name)
 
 

@@ -16,7 +16,7 @@ from app.images import Floats, ImageFormat, Picture, Pixels, resize
 from app.pipeline import Identity, cut_out, enlarged_product, no_product
 from app.presets import Preset
 from app.provenance import Mark
-from app.schemas import OF_ONE_STYLE, STYLES, ComposeOptions, RestyleOptions
+from app.schemas import STYLES, ComposeOptions, RestyleOptions
 from app.service import Call, Service
 from app.tasks.colours import rgb_of
 from app.tasks.compose import Box, laid_over, trimmed
@@ -66,10 +66,10 @@ def model_of(catalogue: Catalogue, options: RestyleOptions) -> Loaded:
         raise UnknownStyle("There is no such style; GET /styles lists them.")
     if style in STYLES:
         return catalogue.find(TASKS[style])
-    alien = [(name, other) for name, other in OF_ONE_STYLE.items() if getattr(options, name) is not None]
-    if alien:
-        said = [(name, f"{name} goes with the style {other} only") for name, other in alien]
-        raise InvalidOptions([{"loc": ["body", name], "msg": text, "type": "value_error"} for name, text in said])
+    if alien := options.alien():
+        raise InvalidOptions(
+            [{"loc": ["body", name], "msg": said, "type": "value_error"} for name, said in alien.items()]
+        )
     return catalogue.find(TRANSLATORS, style)
 
 

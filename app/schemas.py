@@ -146,11 +146,15 @@ class RestyleOptions(BaseModel):
     quality: int | None = Field(None, ge=1, le=100)
     """Of JPEG, WebP and AVIF."""
 
+    def alien(self) -> dict[str, str]:
+        """Options that go with another style, and what is to be said of each."""
+        others = ((name, style) for name, style in OF_ONE_STYLE.items() if getattr(self, name) is not None)
+        return {name: f"{name} goes with the style {style} only" for name, style in others if style != self.style}
+
     @model_validator(mode="after")
     def _go_together(self) -> RestyleOptions:
-        for name, style in OF_ONE_STYLE.items():
-            if getattr(self, name) is not None and self.style != style and self.style in STYLES:
-                raise ValueError(f"{name} goes with the style {style} only")
+        for said in self.alien().values() if self.style in STYLES else ():
+            raise ValueError(said)
         if self.style == "colorway" and self.color is None:
             raise ValueError("the style colorway needs a color")
         return self

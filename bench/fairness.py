@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from bench.arrivals import Summary, callers
+from bench.arrivals import Latency, Summary, callers
 from bench.processes import OtherLoad
 from bench.requests import body, payloads
 from bench.servers import Running, serving, stop_on_sigterm, vitrine
@@ -44,8 +40,8 @@ CASES: Final = (
 )
 
 
-def patient(port: int, case: Case) -> list[float]:
-    """Seconds of every request of a client that waits for each answer.
+def patient(port: int, case: Case) -> Latency:
+    """Of the requests of a client that waits for each answer.
 
     Raises:
         RuntimeError: one of them is refused.
@@ -62,26 +58,25 @@ def patient(port: int, case: Case) -> list[float]:
             raise RuntimeError(f"{answer.status} for a patient client")
         time.sleep(case.pause_s)
     connection.close()
-    return found
+    latency = Latency.of(found)
+    assert latency is not None  # noqa: S101  # it has asked
+    return latency
 
 
 class Waits(NamedTuple):
-    """Seconds alone, then beside the greedy client, whose own summary it is."""
+    """Alone, then beside the greedy client, whose own summary it is."""
 
     case: Case
-    alone: Sequence[float]
-    beside: Sequence[float]
+    alone: Latency
+    beside: Latency
     greedy: Summary
 
     def line(self) -> str:
-        (p50, p95), (p50_beside, p95_beside) = (
-            (1000 * statistics.median(waits), 1000 * float(np.quantile(waits, 0.95)))
-            for waits in (self.alone, self.beside)
-        )
         pause = f"{1000 * self.case.pause_s:.0f} ms" if self.case.pause_s else "none"
         return (
-            f"| /{self.case.task} | {pause} | {p50:.1f} / {p95:.1f} | {p50_beside:.1f} / {p95_beside:.1f} "
-            f"| {p95_beside / p95:.2f} | {self.greedy.ok_per_second:.1f}/s |"
+            f"| /{self.case.task} | {pause} | {self.alone.p50:.1f} / {self.alone.p95:.1f} "
+            f"| {self.beside.p50:.1f} / {self.beside.p95:.1f} | {self.beside.p95 / self.alone.p95:.2f} "
+            f"| {self.greedy.ok_per_second:.1f}/s |"
         )
 
 
