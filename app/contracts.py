@@ -14,15 +14,17 @@ from app.tasks.colours import pixels, planes
 from app.tasks.generate import latent
 
 MAX_SIDE: Final = 2048
-MOST_CHANGE: Final = {"harmonize": 0.5, "relight": 1.5, "watermark": 16.0}
+MOST_CHANGE: Final = {"colorway": 16.0, "harmonize": 0.5, "relight": 1.5, "watermark": 16.0}
 """Of a photometric parameter: beyond, a product would not be itself. Of a colour, in steps of 255: it would be seen."""
 PARAMETERS: Final = 5
 """Of a harmonized product: logarithms of the gains of red, green and blue, of an exponent, of the saturation."""
 CELL: Final = 8
-"""Pixels of the network's picture, each way, that share a light."""
+"""Pixels of the network's picture, each way, that share a light, or a change of colour."""
+GRIDS: Final = {"relight": 6, "colorway": 12}
+"""Numbers that a cell has."""
 BITS: Final = 32
 """Of a model's digest, in a hidden mark."""
-CHANNELS: Final = {"harmonize": 4, "relight": 4, "from-sketch": 1}
+CHANNELS: Final = {"colorway": 4, "harmonize": 4, "relight": 4, "from-sketch": 1}
 """Of the picture that goes in, where it is not RGB."""
 TILED: Final = ("enhance", "restyle")
 """Tasks whose pictures come in tiles of any size."""
@@ -94,6 +96,8 @@ def smoke_row(model: Model) -> Row:
     image = np.resize(np.arange(256, dtype=np.uint8), (side, side, CHANNELS.get(m.task, 3)))
     if m.task == "from-sketch":
         return {"image": image, "label": np.int64(0), "draw": np.int64(1), "strength": np.float32(1)}
+    if m.task == "colorway":
+        return {"image": image, "color": np.array([30, 110, 180], np.uint8)}
     image = as_input(m, image)
     if m.task == "watermark":
         return {"image": image, "bits": np.arange(BITS, dtype=np.float32) % 2}
@@ -113,6 +117,7 @@ def check_fields(model: Model) -> None:
         "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
         "harmonize": {"size": 1 <= m.size <= MAX_SIDE},
+        "colorway": {"size": 8 <= m.size <= MAX_SIDE},
         "relight": {"size": 8 <= m.size <= MAX_SIDE},
         "watermark": {"size": 1 <= m.size <= MAX_SIDE},
         "watermark-reader": {"size": 1 <= m.size <= MAX_SIDE},
@@ -173,8 +178,8 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     """The shape of the output for one row."""
     if m.task in ("generate", "cutout", "from-sketch"):
         return (m.size, m.size, 4)
-    if m.task == "relight":
-        return (m.size // CELL, m.size // CELL, 6)
+    if m.task in GRIDS:
+        return (m.size // CELL, m.size // CELL, GRIDS[m.task])
     if m.task == "harmonize":
         return (PARAMETERS,)
     if m.task == "watermark":

@@ -370,10 +370,3 @@ def projected(pixels: Pixels, width: int, height: int, coefficients: tuple[float
     image = Image.fromarray(pixels)
     size, kind = (width, height), Image.Transform.PERSPECTIVE
     return np.array(image.transform(size, kind, coefficients, Image.Resampling.BICUBIC))
-
-
-def mapped(pixels: Pixels, table: Floats) -> Pixels:
-    """(H, W, 3) uint8 with every colour replaced by that of a table, (R, G, B, 3) in [0, 1], trilinear in between."""
-    size = table.shape[:3]
-    flat = np.ascontiguousarray(table.transpose(2, 1, 0, 3)).ravel().tolist()  # Pillow wants red to change first
-    return np.array(Image.fromarray(pixels).filter(ImageFilter.Color3DLUT(size, flat)))

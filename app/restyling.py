@@ -23,9 +23,9 @@ from app.tasks.compose import Box, laid_over, trimmed
 from app.tasks.enhance import fill_hidden
 from app.tasks.generate import drawn_label
 from app.tasks.lines import line_drawing
-from app.tasks.restyle import Drawing, Relight, mixed, recoloured, relit
+from app.tasks.restyle import Colorway, Drawing, Relight, mixed, recoloured, relit
 
-TASKS: Final = {"studio": "relight", "colorway": "cutout", "sketch": "cutout", "from-sketch": "from-sketch"}
+TASKS: Final = {"studio": "relight", "colorway": "colorway", "sketch": "cutout", "from-sketch": "from-sketch"}
 """The task of the model that answers for a style of ours."""
 TRANSLATORS: Final = "restyle"
 """The task of models that are a style each, by their own name."""
@@ -91,6 +91,8 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
             file = await from_sketch(service, call, model, picture, asked)
         elif style == "studio":
             file, compliance = await studio(service, call, model, picture, asked)
+        elif style == "colorway":
+            file = await recolour(service, call, model, picture, asked)
         elif style not in STYLES:
             file = await translated(service, call, model, picture, asked)
         else:
@@ -151,25 +153,37 @@ def on_white(rgba: Pixels, asked: Asked, mark: Mark) -> Encoded:
     return Encoded(mark.file(pixels, asked.image_format, asked.quality), width, height)
 
 
+async def recolour(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
+    """A photo whose product has another colour; all around it stays as it is."""
+    cut, mark = await with_alpha(service, call, picture), mark_of(asked, model, picture)
+    alpha, wish = cut.alpha, rgb_of(str(asked.options.color))
+    assert alpha is not None  # noqa: S101  # which `with_alpha` is for
+    work = await service.timed("decode", call, Colorway, picture.rgb, alpha, model.model.manifest.size, wish)
+    await service.infer(call, model, work, lambda: None)
+
+    def finished() -> Encoded:
+        pixels = recoloured(picture.rgb, alpha, work.balanced(), work.box, asked.options.strength)
+        if picture.alpha is not None:
+            pixels = np.dstack([pixels, picture.alpha])
+        return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
+
+    return await service.timed("encode", call, finished)
+
+
 async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
-    """A photo recoloured, or as a line drawing. A drawing of a photo without a product shows all of it."""
+    """A photo as a line drawing; of one without a product all is drawn."""
     options, mark = asked.options, mark_of(asked, model, picture)
     try:
         cut = await with_alpha(service, call, picture)
     except InvalidOptions:
-        if options.style != "sketch" or picture.alpha is not None:
+        if picture.alpha is not None:
             raise
         cut = replace(picture, alpha=np.full(picture.rgb.shape[:2], 255, np.uint8))
     alpha = cut.alpha
 
     def finished() -> Encoded:
         assert alpha is not None  # noqa: S101
-        if options.style == "sketch":
-            pixels = line_drawing(picture.rgb, alpha, options.strength)
-        else:
-            pixels = recoloured(picture.rgb, alpha, rgb_of(str(options.color)), options.strength)
-            if picture.alpha is not None:
-                pixels = np.dstack([pixels, picture.alpha])
+        pixels = line_drawing(picture.rgb, alpha, options.strength)
         return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
 
     return await service.timed("encode", call, finished)

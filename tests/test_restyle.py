@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.tasks.colours import lab
 from tests.conftest import ROOT, photo, picture, running
 from tests.test_compose import array, box_of, product, saved, snapshot
 from tests.translators import negative, put, softening
@@ -101,6 +102,51 @@ def test_the_uploads_own_alpha_says_what_is_recoloured_and_stays(client):
 
     assert (found[..., 3] == upload[..., 3]).all()
     assert np.abs(found[100, 100, :3].astype(int) - (0x2E, 0x6F, 0xB0)).max() <= 4
+
+
+def shirt(width=300, height=360):
+    """A folded blue shirt with a white print, as a file with alpha; and where the print is."""
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+    inside = (np.abs(x - 0.5) < 0.3) & (np.abs(y - 0.5) < 0.42) & ~((np.abs(x - 0.5) < 0.1) & (y < 0.14))
+    folds = 1 + 0.18 * np.sin(40 * x + 9 * y) * (y > 0.3)
+    rgb = np.clip(np.array((52, 84, 140)) * folds[..., None], 0, 255)
+    printed = (np.abs(x - 0.5) < 0.13) & (np.abs(y - 0.4) < 0.07)
+    rgb[printed] = 240
+    return saved(np.dstack([rgb, 255 * inside]).astype(np.uint8)), inside, printed
+
+
+WISHES = ("b03a2e", "2e8b57", "e0b13a", "7a4ea3", "8a8a8a", "1f6fb2")
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_the_mean_colour_is_the_one_that_was_wished_for(client, wish):
+    """CIE 1976, which is larger than CIEDE2000 for such colours."""
+    data, inside, _ = shirt()
+    found = np.array(picture(restyled(client, data, style="colorway", color=f"#{wish}", format="png")))[inside][:, :3]
+    wanted = lab(np.array([int(wish[at : at + 2], 16) for at in (0, 2, 4)], np.uint8))
+
+    assert np.linalg.norm(lab(found).mean(0) - wanted) < 5
+
+
+def test_the_print_can_still_be_read_and_folds_stay(client):
+    data, inside, printed = shirt()
+    found = lab(np.array(picture(restyled(client, data, style="colorway", color="#b03a2e", format="png")))[..., :3])
+    cloth = inside & ~printed
+
+    assert found[printed][:, 0].mean() > found[cloth][:, 0].mean() + 25
+    upload = lab(np.array(Image.open(io.BytesIO(data)))[..., :3])
+    folds = [one[..., 0][cloth] - one[..., 0][cloth].mean() for one in (upload, found)]
+    assert np.corrcoef(*folds)[0, 1] > 0.9
+
+
+def test_black_and_white_are_grey_enough_to_show_folds(client):
+    data, inside, printed = shirt()
+    cloth = inside & ~printed
+    for color, low, high in (("#000000", 2, 25), ("#ffffff", 80, 98)):
+        found = lab(np.array(picture(restyled(client, data, style="colorway", color=color, format="png")))[..., :3])
+        assert low < found[cloth][:, 0].mean() < high
+        assert np.hypot(*found[cloth][:, 1:].mean(0)) < 8
+        assert found[cloth][:, 0].std() > 0.4
 
 
 def test_a_sketch_is_dark_lines_on_white_paper(client):
@@ -215,8 +261,9 @@ def test_styles_without_their_model_are_unknown(tmp_path):
     for name in ("cutout", "enhance-x2"):
         (tmp_path / name).symlink_to(ROOT / "models" / name)
     with running(MODELS_DIR=tmp_path) as server:
-        assert server.client.get("/styles").json() == {"styles": ["colorway", "sketch"], "categories": []}
-        assert restyled(server.client, product(), 404, style="studio").json()["type"].endswith("unknown-style")
+        assert server.client.get("/styles").json() == {"styles": ["sketch"], "categories": []}
+        for options in ({"style": "studio"}, {"style": "colorway", "color": "#102030"}):
+            assert restyled(server.client, product(), 404, **options).json()["type"].endswith("unknown-style")
         assert restyled(server.client, product(), style="sketch").status_code == 200
 
 

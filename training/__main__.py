@@ -15,7 +15,7 @@ import torch
 from httpx import HTTPError
 
 from training import evaluate, hardware
-from training.adversarial import PARTS, GanRecipe, GanTrainer
+from training.adversarial import PARTS, GanRecipe, GanTrainer, grown
 from training.checkpoint import CheckpointError
 from training.composites import read_material
 from training.curate import curate, read_names
@@ -34,6 +34,7 @@ from training.matting import MattingRecipe, MattingTrainer
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, Recipe, quick
+from training.recolouring import ColorwayRecipe, Colouring
 from training.relighting import Relighting, RelightRecipe
 from training.report import report
 from training.report_enhancers import is_enhancer, report_enhancers
@@ -124,6 +125,8 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
     if name.startswith("cutout") or name == "enhance-x4":
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
+    if name == "garments-128":
+        command.add_argument("--start", type=Path, metavar="RUN", help="grow out of a run of garments-64")
     if name.startswith("garments"):
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
@@ -196,11 +199,11 @@ def prepare(
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
     if isinstance(recipe, RestorationRecipe):
         return prepare_restoration(recipe, folders, device, start)
-    if isinstance(recipe, RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
+    if isinstance(recipe, ColorwayRecipe | RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
         return prepare_of_several(recipe, folders, device)
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
-    return prepare_of_one(recipe, folders[0], device)
+    return prepare_of_one(recipe, folders[0], device, start)
 
 
 def prepare_restoration(
@@ -220,7 +223,7 @@ def prepare_restoration(
 
 
 def prepare_of_several(
-    recipe: RelightRecipe | HarmonizeRecipe | WatermarkRecipe, folders: list[Path], device: str
+    recipe: ColorwayRecipe | RelightRecipe | HarmonizeRecipe | WatermarkRecipe, folders: list[Path], device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from several folders."""
     if isinstance(recipe, WatermarkRecipe):
@@ -230,6 +233,10 @@ def prepare_of_several(
         products = read_products(folders[1], "train", 128)
         counts = {"photos": len(photos.photos), "products": len(products.labels)}
         return recipe, WatermarkTrainer(recipe, photos, products, device), counts
+    if isinstance(recipe, ColorwayRecipe):
+        colouring = Colouring(recipe, read_material(folders, "train").products)
+        trainer = TranslationTrainer(recipe, colouring, device, recipe.seed)
+        return recipe, trainer, {"products": len(colouring.products)}
     views = read_pairs(folders, "train")
     if isinstance(recipe, RelightRecipe):
         task = Relighting(recipe, views, read_material(folders, "train"))
@@ -238,19 +245,19 @@ def prepare_of_several(
 
 
 def prepare_of_one(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
         isinstance(recipe, DcganRecipe) and recipe.network.classes
     ):
-        return prepare_products(recipe, folder, device)
+        return prepare_products(recipe, folder, device, start)
     grey = read_fashion_mnist(folder)
     return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
 
 
 def prepare_products(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from curated products: as many classes as these have."""
     if isinstance(recipe, SketchRecipe | EvaluatorRecipe):
@@ -270,6 +277,8 @@ def prepare_products(
         return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
         recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+        if start is not None:
+            return *grown(recipe, products, device, start), facts
         return recipe, GanTrainer(recipe, products, device), facts
     recipe = replace(recipe, network=replace(recipe.network, classes=classes))
     return recipe, DcganTrainer(recipe, products, device), facts

@@ -13,6 +13,7 @@ PURPOSE = {
     "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",
+    "colorway": "Gives a product another colour (`POST /restyle` with the style `colorway`).",
     "from-sketch": "Makes a product of a line drawing (`POST /restyle` with the style `from-sketch`).",
     "watermark": "Hides the first bits of a model's digest in a picture (`VITRINE_WATERMARK=true`).",
     "watermark-reader": "Reads what `watermark` has hidden (`POST /inspect`).",
@@ -25,12 +26,14 @@ PICTURES = {
     "harmonize": "Uncurated: held-out views at equal steps. Set in, by this model, as it was; thrice a row.",
     "relight": "Uncurated: held-out views at equal steps. Snapshot, cut out by its true alpha, this model, studio.",
     "watermark": "Uncurated: held-out pictures at equal steps. Before, after, ten times the difference; twice a row.",
+    "colorway": "Uncurated: held-out products at equal steps, as they are and in eight colours, by the network alone.",
     "from-sketch": "Uncurated: drawings of held-out products, what came of three draws each, and the product.",
 }
 UNITS = {
     "level": "of strength",
     "harmonize": "of a logarithm",
     "relight": "of a logarithm",
+    "colorway": "of a factor",
     "watermark-reader": "of a logit",
 }
 

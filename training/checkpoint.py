@@ -70,6 +70,18 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return tensors, facts
 
 
+def state_of(run: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The newest state of a run folder, in groups, and its facts.
+
+    Raises:
+        CheckpointError: the run holds no checkpoint, or a damaged one.
+    """
+    found = load(run / "checkpoint")
+    if found is None:
+        raise CheckpointError(f"{run} holds no checkpoint")
+    return unflatten(found[0]), found[1]
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """An optimizer's state as flat tensors named INDEX.KEY."""
     state = optimizer.state_dict()["state"]

@@ -223,14 +223,16 @@ def composite(material: Material, side: int, shares: Shares, random: Random) -> 
     return Sample(floats(rgb), alpha, residual, np.ones_like(alpha))
 
 
-def placed(rgba: Pixels, side: int, random: Random, count: int, light: float = 1.0) -> tuple[Floats, Floats]:
+def placed(
+    rgba: Pixels, side: int, random: Random, count: int, light: float = 1.0, fill: tuple[float, float] | None = None
+) -> tuple[Floats, Floats]:
     """A product somewhere in the square: colour (S, S, 3), its own also where alpha (S, S) is 0 nearby.
 
-    Its light is changed by chance, as much as `light` says.
+    Its light is changed by chance, as much as `light` says; its longer side is `fill` of the square's, from to.
     """
     height, width = rgba.shape[:2]
-    fill = random.uniform(0.25, 1.1 if random.random() < 0.2 else 0.92) * (0.7 if count > 1 else 1)
-    reach = fill * side / max(height, width)
+    share = random.uniform(*(fill or (0.25, 1.1 if random.random() < 0.2 else 0.92))) * (0.7 if count > 1 else 1)
+    reach = share * side / max(height, width)
     stretch = np.exp(random.normal(0, 0.12))
     size = np.array([width * reach * stretch, height * reach / stretch])
     room = np.maximum(side - size, 0.15 * side)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from training.cards import write_card
 from training.data import DataError, read_photos, read_products
+from training.evaluate_colorway import evaluate_colorway
 from training.evaluate_cutout import evaluate_cutout
 from training.evaluate_generator import Draw, Yardstick, draw_sample, note_generator, read_held_out
 from training.evaluate_restoration import Enhancer, evaluate_enhancer, evaluate_level
@@ -30,7 +31,7 @@ from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
 from training.pictures import Pixels, sheet, write_picture
 
-SEVERAL = ("cutout", "relight", "harmonize", "watermark", "enhance", "level")
+SEVERAL = ("colorway", "cutout", "relight", "harmonize", "watermark", "enhance", "level")
 """Tasks that are measured on several folders."""
 
 
@@ -69,6 +70,8 @@ def of_several(
         enhancer = Enhancer(session, load(newest(folder.parents[1], "restoration-level")))
         return evaluate_enhancer(enhancer, manifest["scale"], data)
     side = manifest["size"]
+    if manifest["task"] == "colorway":
+        return evaluate_colorway(session, side, data)
     if manifest["task"] == "cutout":
         return evaluate_cutout(session, side, data)
     if manifest["task"] == "relight":

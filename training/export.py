@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 
-from training import checkpoint
 from training.cards import write_card
+from training.checkpoint import state_of
+from training.networks.colorway import ColorwayConfig, ColorwayNet
 from training.networks.dcgan import DcganConfig, DcganGenerator, DcganProducts
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.generator import Generator, GeneratorConfig
@@ -115,6 +116,22 @@ class RelightGraph(nn.Module):
         light = self.net(picture[:, :3], picture[:, 3:])
         parts = [part.mean(1, keepdim=True) + TINT * (part - part.mean(1, keepdim=True)) for part in light.chunk(2, 1)]
         return torch.cat(parts, 1).permute(0, 2, 3, 1)
+
+
+class ColorwayGraph(nn.Module):
+    """image (N, S, S, 4) uint8, a product and its alpha, and color (N, 3) uint8 -> change (N, S/8, S/8, 12).
+
+    See `ColorwayNet`.
+    """
+
+    def __init__(self, net: ColorwayNet, side: int) -> None:
+        super().__init__()
+        self.net, self.side = net, side
+
+    def forward(self, image: Tensor, color: Tensor) -> Tensor:
+        picture = from_bytes(image)
+        change: Tensor = self.net(picture[:, :3], picture[:, 3:], color.float() / 255)
+        return change.permute(0, 2, 3, 1)
 
 
 class SketchGraph(nn.Module):
@@ -217,7 +234,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         textbook = DcganGenerator(DcganConfig(**settings))
         textbook.load_state_dict(dict(ema))
         return GenerateGraph(DcganProducts(textbook)).eval()
-    if name in ("garments-64", "garments-32"):
+    if name in ("garments-64", "garments-32", "garments-128"):
         generator = Generator(GeneratorConfig(**settings))
         generator.load_state_dict(dict(ema))
         generator.measure_style_mean()
@@ -242,6 +259,10 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         light = RelightNet(RelightConfig(**settings))
         light.load_state_dict(dict(ema))
         return RelightGraph(light, recipe["stages"][-1][0]).eval()
+    if name == "colorway":
+        dye = ColorwayNet(ColorwayConfig(**settings))
+        dye.load_state_dict(dict(ema))
+        return ColorwayGraph(dye, recipe["stages"][-1][0]).eval()
     if name == "from-sketch":
         sketcher = SketchNet(SketchConfig(**settings))
         sketcher.load_state_dict(dict(ema))
@@ -273,11 +294,14 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
         config = graph.net.config
         z = random.standard_normal((count, config.z_size), np.float32)
         return {"z": z, "label": random.integers(0, config.classes, count), "truncation": amounts}
-    channels = 4 if isinstance(graph, HarmonizeGraph | RelightGraph) else 1 if isinstance(graph, SketchGraph) else 3
+    masked = isinstance(graph, ColorwayGraph | HarmonizeGraph | RelightGraph)
+    channels = 4 if masked else 1 if isinstance(graph, SketchGraph) else 3
     image = random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
     if isinstance(graph, SketchGraph):
         label, draw = random.integers(0, graph.net.config.classes + 1, count), random.integers(0, 2**31, count)
         return {"image": image, "label": label, "draw": draw, "strength": amounts}
+    if isinstance(graph, ColorwayGraph):
+        return {"image": image, "color": random.integers(0, 256, (count, 3), dtype=np.uint8)}
     if isinstance(graph, HiderGraph):
         return {"image": image, "bits": random.integers(0, 2, (count, graph.net.config.bits)).astype(np.float32)}
     return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
@@ -285,7 +309,7 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
 
 def sides_of(graph: nn.Module) -> tuple[int, int]:
     """Two sides of pictures that a graph takes; the same where it takes only one."""
-    if isinstance(graph, CutoutGraph | RelightGraph | SketchGraph):
+    if isinstance(graph, ColorwayGraph | CutoutGraph | RelightGraph | SketchGraph):
         return graph.side, graph.side
     if isinstance(graph, HarmonizeGraph | HiderGraph | ReaderGraph):
         return graph.net.config.size, graph.net.config.size
@@ -303,7 +327,7 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     # Where a picture goes in, the picture that comes out needs another name.
     names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
     names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
-    names |= {HiderGraph: "change", ReaderGraph: "logits"}
+    names |= {ColorwayGraph: "change", HiderGraph: "change", ReaderGraph: "logits"}
     output = names[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
@@ -354,7 +378,7 @@ def compare(graph: nn.Module, path: Path) -> float:
         ExportError: it is over one step of 255, or 0.001 of the others; 0.01 for hidden marks.
     """
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    limit = 1e-3 if isinstance(graph, LevelGraph | HarmonizeGraph | RelightGraph) else 1.0
+    limit = 1e-3 if isinstance(graph, ColorwayGraph | HarmonizeGraph | LevelGraph | RelightGraph) else 1.0
     limit = 1e-2 if isinstance(graph, HiderGraph | ReaderGraph) else limit
     worst = 0.0
     for count, side in zip((1, 4), sides_of(graph), strict=True):
@@ -445,12 +469,9 @@ def averaged_of(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: the run holds no checkpoint.
     """
-    found = checkpoint.load(run / "checkpoint")
-    if found is None:
-        raise checkpoint.CheckpointError(f"{run} holds no checkpoint")
-    groups = checkpoint.unflatten(found[0])
+    groups, facts = state_of(run)
     # The textbook's GAN averages nothing.
-    return groups["ema"] if "ema" in groups else groups["g"], found[1]
+    return groups["ema"] if "ema" in groups else groups["g"], facts
 
 
 def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:
@@ -490,6 +511,8 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
         return {"task": "enhance", "tile": TILE, "margin": config.radius, "scale": config.scale}
     if isinstance(graph, CutoutGraph):
         return {"task": "cutout", "size": graph.side}
+    if isinstance(graph, ColorwayGraph):
+        return {"task": "colorway", "size": graph.side}
     if isinstance(graph, RelightGraph):
         return {"task": "relight", "size": graph.side}
     if isinstance(graph, SketchGraph):

@@ -55,6 +55,9 @@ class Relighting:
         rgb, alpha = batch.source[:, :3], batch.source[:, 3:]
         return relit(rgb, net(rgb, alpha)) * alpha + (1 - alpha)
 
+    def seen(self, batch: Batch) -> Tensor:
+        return batch.source
+
     def label(self, batch: Batch) -> None:
         return None
 

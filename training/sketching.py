@@ -98,6 +98,9 @@ class Sketching:
         rgba = self.data.pictures[kept[random.integers(len(kept))]]
         return np.asarray(rgba[:, ::-1] if random.random() < 0.5 else rgba, np.uint8)
 
+    def seen(self, batch: Batch) -> Tensor:
+        return batch.source
+
     def label(self, batch: Batch) -> Tensor:
         return batch.told[:, COLOURS].long()
 

@@ -37,13 +37,16 @@ class Task(Protocol):
 
     @property
     def channels(self) -> int:
-        """Of source and target together, which is what the discriminator sees."""
+        """How many the discriminator sees: of what it is shown of the source, and of the target."""
 
     def network(self) -> nn.Module:
         """A network with random weights."""
 
     def batch(self, side: int, count: int, random: Random) -> Batch:
         """Pairs for one step."""
+
+    def seen(self, batch: Batch) -> Tensor:
+        """What the discriminator sees beside the picture: the source, or a part of it."""
 
     def label(self, batch: Batch) -> Tensor | None:
         """The classes (N,) that the discriminator is told, if any."""
@@ -128,7 +131,7 @@ class TranslationTrainer:
 
     def _judged(self, batch: Batch, picture: Tensor) -> Tensor:
         """What the discriminator sees: where the truth does not count, it sees the truth."""
-        return torch.cat([batch.source, batch.target + (picture - batch.target) * (batch.weight > 0)], 1)
+        return torch.cat([self.task.seen(batch), batch.target + (picture - batch.target) * (batch.weight > 0)], 1)
 
     def _train_critic(self, batch: Batch, made: Tensor, penalised: bool) -> dict[str, float]:
         real, fake = self._judged(batch, batch.target), self._judged(batch, made)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.batching import Row
-from app.images import Floats, Pixels, mapped, resample, resize
+from app.images import Floats, Pixels, resample, resize
 from app.tasks.colours import LUMA, lab, pixels, planes, srgb
 from app.tasks.compose import Box, blur, strips
-from app.tasks.cutout import blocks, enlarged, spread, to_bytes, unit, without_crumbs
+from app.tasks.cutout import Block, blocks, enlarged, spread, to_bytes, unit, without_crumbs
 from app.tasks.enhance import Tiles
 
-GRID: Final = 33
-"""Colours of each channel at which a change of colour is computed; between them it is interpolated."""
 READ_SIDE: Final = 2048
 """Longest side, in px, at which a drawing is read."""
 TONES: Final = (7.0, 94.0)
 """CIE lightness of the darkest and the brightest product that still shows its folds."""
+MARGIN: Final = 1.1
+"""Side of the square around a product, as a share of the product's longer side."""
+SURE: Final = 204
+"""Alpha, of 255, from which on a pixel shows the product alone."""
 
 
 class Relight:
@@ -56,44 +59,99 @@ def relit(rgb: Pixels, alpha: Pixels, light: Floats, strength: float) -> Pixels:
     return output
 
 
-def recoloured(rgb: Pixels, alpha: Pixels, wish: tuple[int, int, int], strength: float) -> Pixels:
-    """A photo (H, W, 3) whose product, by alpha (H, W), has another mean colour: (H, W, 3) uint8.
+class Colorway:
+    """The network's work on one product: a photo (H, W, 3), by alpha (H, W), both uint8, and the colour to come.
 
-    In CIE Lab: lightness keeps its ratio to the mean, as under the same light, within what the screen can show; the
-    colour is the wished one, paler in the shade, with a quarter of the product's own differences. Outside alpha nothing
-    changes. White and black are taken as the brightest and darkest cloth that still shows its folds (TONES).
+    `change` (s, s, 12) is what becomes of colours, of 1, in the square `box` around the product, which may reach beyond
+    the photo: red, green and blue, each of three factors, then their offsets.
     """
-    few = rgb[alpha > 200]
-    if not len(few):
-        few = rgb[alpha > 0]
-    few = few[:: max(1, len(few) // 20_000)]
-    target = lab(np.array(wish, np.uint8))
-    target[0] = np.clip(target[0], *TONES)
-    aim, mean = target.copy(), lab(few).mean(0)
-    spread_down, spread_up = np.percentile(lab(few)[:, 0] - mean[0], (2, 98))
-    for _ in range(6):
-        contrast = float(np.clip(aim[0] / max(mean[0], 12), 0.5, 1.8))
-        room = [(98 - aim[0]) / max(spread_up, 1), (aim[0] - 2) / max(-spread_down, 1)]
-        contrast = max(0.25, min(contrast, *room))
-        aim += 0.9 * (target - lab(srgb(shifted(lab(few), mean, aim, contrast)).mean(0)))
-        aim[0] = np.clip(aim[0], 1, 99)
-    steps = np.rint(np.linspace(0, 255, GRID)).astype(np.uint8)
-    red, green, blue = np.meshgrid(steps, steps, steps, indexing="ij")
-    colours = np.stack([red, green, blue], -1)
-    table = srgb(shifted(lab(colours), mean, aim, contrast)) / 255
-    found = mapped(rgb, table.astype(np.float32))
-    for rows in strips(len(rgb)):
-        cover = unit(alpha[rows])[..., None] * np.float32(strength)
-        found[rows] = np.rint(rgb[rows] + cover * (found[rows].astype(np.float32) - rgb[rows]))
+
+    rows: Final = 1
+
+    def __init__(self, rgb: Pixels, alpha: Pixels, side: int, wish: tuple[int, int, int]) -> None:
+        self.box = square_around(alpha)
+        square = clipped_to(self.box, rgb, alpha)
+        self._image = np.dstack([resize(square[..., :3], side, side), resize(square[..., 3], side, side)])
+        self._target = lab(np.array(wish, np.uint8))
+        self._target[0] = np.clip(self._target[0], *TONES)
+        self._wish = np.rint(srgb(self._target)).astype(np.uint8)
+        self.change: Floats = np.zeros((1, 1, 12), np.float32)
+
+    def row(self, _: int) -> Row:
+        return {"image": self._image, "color": self._wish}
+
+    def put(self, _: int, output: NDArray[Any]) -> None:
+        # Three decimals, so that the last bits of a sum decide nothing.
+        self.change = np.round(output, 3).astype(np.float32)
+
+    def balanced(self) -> Floats:
+        """The change, with what the product's mean colour would still lack; what no screen shows is lost."""
+        side = len(self._image)
+        inside = self._image[..., 3] > SURE
+        if not inside.any():
+            inside = self._image[..., 3] > 0
+        if not inside.any():
+            return self.change
+        large = [resample(self.change[..., c], side, side)[inside] for c in range(12)]
+        found = dyed(unit(self._image[..., :3][inside]), large)
+        lacking = np.zeros(3, np.float32)
+        for _ in range(6):
+            mean = lab(255 * np.clip(found + lacking, 0, 1)).mean(0)
+            lacking += 0.9 * (srgb(self._target) - srgb(mean)) / 255
+        return np.concatenate([self.change[..., :9], self.change[..., 9:] + lacking], -1)
+
+
+def square_around(alpha: Pixels) -> Box:
+    """The square around a product, by alpha (H, W) uint8, and a margin; it may reach beyond the picture."""
+    rows, columns = (np.flatnonzero((alpha > 16).any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return Box(0, 0, max(alpha.shape), max(alpha.shape))
+    down, across = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    side = max(8, round(MARGIN * max(down, across)))
+    return Box(int(columns[0]) - (side - across) // 2, int(rows[0]) - (side - down) // 2, side, side)
+
+
+def clipped_to(box: Box, rgb: Pixels, alpha: Pixels) -> Pixels:
+    """A box of a photo (H, W, 3) with its alpha (H, W): RGBA uint8. Beyond the photo its edge goes on, transparent."""
+    height, width = alpha.shape
+    rows, columns = np.arange(box.top, box.top + box.height), np.arange(box.left, box.left + box.width)
+    within = np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))
+    found = np.dstack([rgb[within], alpha[within]])
+    found[(rows < 0) | (rows >= height), :, 3] = 0
+    found[:, (columns < 0) | (columns >= width), 3] = 0
     return found
 
 
-def shifted(colours: Floats, mean: Floats, aim: Floats, contrast: float) -> Floats:
-    """Lab colours (..., 3) moved from around one mean to around another."""
-    lightness = np.clip(aim[0] + contrast * (colours[..., :1] - mean[0]), 0, 100)
-    shade = np.clip(lightness / max(float(aim[0]), 1.0), 0.3, 1.25)
-    tint = aim[1:] * shade + 0.25 * (colours[..., 1:] - mean[1:])
-    return np.concatenate([lightness, tint], -1).astype(np.float32)
+def part_of(box: Box, height: int, width: int) -> Block:
+    """The rows and columns of a picture that lie in a box."""
+    top, left = max(0, box.top), max(0, box.left)
+    bottom, right = min(height, box.top + box.height), min(width, box.left + box.width)
+    return slice(top, max(top, bottom)), slice(left, max(left, right))
+
+
+def dyed(rgb: Floats, change: Sequence[Floats]) -> Floats:
+    """Colours (..., 3), of 1, with the planes (...) of a `Colorway.change` applied; unclipped."""
+    rows = [sum(change[3 * row + c] * rgb[..., c] for c in range(3)) + change[9 + row] for row in range(3)]
+    return np.stack(rows, -1)
+
+
+def recoloured(rgb: Pixels, alpha: Pixels, change: Floats, box: Box, strength: float) -> Pixels:
+    """A photo (H, W, 3) whose product, by alpha (H, W), has other colours, see `Colorway`: (H, W, 3) uint8.
+
+    The change is taken times `strength` and is smooth, so that all detail stays. Outside alpha nothing changes.
+    """
+    found = rgb.copy()
+    inside = part_of(box, *alpha.shape)
+    before, cover, after = rgb[inside], alpha[inside], found[inside]
+    down, across = inside[0].start - box.top, inside[1].start - box.left
+    for rows, columns in blocks(*cover.shape):
+        if not cover[rows, columns].any():
+            continue
+        within = slice(rows.start + down, rows.stop + down), slice(columns.start + across, columns.stop + across)
+        colours, share = unit(before[rows, columns]), np.float32(strength) * unit(cover[rows, columns])[..., None]
+        maps = [enlarged(change[..., c], within, box.height, box.width) for c in range(12)]
+        after[rows, columns] = to_bytes(colours + share * (np.clip(dyed(colours, maps), 0, 1) - colours))
+    return found
 
 
 class StyleTiles(Tiles):

@@ -13,8 +13,8 @@ from app.signatures import sign, verify_signature
 MODELS = Path(__file__).parents[2] / "models"
 NAME = "restoration-level"  # the smallest one
 SHIPPED = (
-    "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-64", "harmonize", "relight",
-    "restoration-level", "watermark", "watermark-reader",
+    "colorway", "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-64", "harmonize",
+    "relight", "restoration-level", "watermark", "watermark-reader",
 )  # fmt: skip
 
 

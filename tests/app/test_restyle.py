@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from app.images import mapped
 from app.tasks.colours import lab, srgb
 from app.tasks.cutout import parts
 from app.tasks.lines import line_drawing
-from app.tasks.restyle import TONES, Drawing, inked, recoloured, relit
+from app.tasks.restyle import TONES, Colorway, Drawing, inked, recoloured, relit
 
 
 def cloth(seed=0, side=160):
@@ -23,47 +22,95 @@ def cloth(seed=0, side=160):
     return np.clip(rgb, 0, 255).astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
 
 
+def cloth_dyed(rgb, alpha, wish):
+    """What `Colorway` gets from a network that dyes all of a product evenly: (2, 2, 12)."""
+    luma = np.array([0.2126, 0.7152, 0.0722])
+    mean = rgb[alpha > 0].mean(0) / 255
+    factors = np.outer(np.array(wish) / 255, luma / (mean @ luma))
+    change = np.concatenate([factors.ravel(), np.array(wish) / 255 - factors @ mean])
+    return np.tile(change.astype(np.float32), (2, 2, 1))
+
+
+def in_colour(rgb, alpha, wish, strength=1.0):
+    work = Colorway(rgb, alpha, 64, wish)
+    work.put(0, cloth_dyed(rgb, alpha, wish))
+    return recoloured(rgb, alpha, work.balanced(), work.box, strength)
+
+
 @pytest.mark.parametrize(
     "wish", [(192, 57, 43), (31, 111, 178), (46, 139, 87), (224, 177, 58), (122, 74, 163), (138,) * 3]
 )
-@pytest.mark.parametrize("seed", range(4))
-def test_a_product_gets_the_mean_colour_that_was_wished_for(wish, seed):
-    rgb, alpha = cloth(seed)
-    found = recoloured(rgb, alpha, wish, 1.0)
-    inside = alpha > 0
-
-    assert np.linalg.norm(lab(found[inside].astype(float).mean(0)) - lab(np.array(wish))) < 3
-    assert (found[~inside] == rgb[~inside]).all()
-    before, after = (lab(one[inside])[:, 0] for one in (rgb, found))
-    assert np.corrcoef(before, after)[0, 1] > 0.97  # every fold is where it was
-
-
-def test_black_and_white_products_still_show_their_folds():
+def test_a_product_gets_the_mean_colour_that_was_wished_for(wish):
     for seed in range(4):
         rgb, alpha = cloth(seed)
-        for wish, light in (((255, 255, 255), TONES[1]), ((0, 0, 0), TONES[0])):
-            found = lab(recoloured(rgb, alpha, wish, 1.0)[alpha > 0])
-            assert abs(found[:, 0].mean() - light) < 4
-            assert np.abs(found[:, 1:].mean(0)).max() < 4
-            assert found[:, 0].std() > 0.7
+        found = in_colour(rgb, alpha, wish)
+        inside = alpha > 0
+
+        assert np.linalg.norm(lab(found[inside]).mean(0) - lab(np.array(wish))) < 3
+        assert (found[~inside] == rgb[~inside]).all()
+        before, after = (lab(one[inside])[:, 0] for one in (rgb, found))
+        assert np.corrcoef(before, after)[0, 1] > 0.97  # every fold is where it was
+
+
+def test_a_mean_that_the_network_misses_is_set_right():
+    rgb, alpha = cloth()
+    work = Colorway(rgb, alpha, 64, (31, 111, 178))
+    work.put(0, cloth_dyed(rgb, alpha, (60, 90, 160)))
+    found = recoloured(rgb, alpha, work.balanced(), work.box, 1.0)
+
+    assert np.linalg.norm(lab(found[alpha > 0]).mean(0) - lab(np.array((31, 111, 178)))) < 3
+
+
+def test_black_and_white_are_wished_as_what_still_shows_folds():
+    rgb, alpha = cloth()
+    for wish, light in (((255, 255, 255), TONES[1]), ((0, 0, 0), TONES[0])):
+        told = Colorway(rgb, alpha, 64, wish).row(0)["color"]
+        found = lab(in_colour(rgb, alpha, wish)[alpha > 0])
+        assert abs(lab(told)[0] - light) < 1
+        assert abs(found[:, 0].mean() - light) < 4
+        assert np.abs(found[:, 1:].mean(0)).max() < 4
 
 
 def test_half_the_strength_is_half_the_way():
     rgb, alpha = cloth()
-    none, half, full = (recoloured(rgb, alpha, (31, 111, 178), s).astype(float) for s in (0, 0.5, 1))
+    none, half, full = (in_colour(rgb, alpha, (31, 111, 178), s).astype(float) for s in (0, 0.5, 1))
 
     assert (none == rgb).all()
     assert np.abs(half - (none + full) / 2).max() <= 1
 
 
-def test_a_colour_table_is_looked_up_and_interpolated():
-    steps = np.linspace(0, 1, 9, dtype=np.float32)
-    red, green, blue = np.meshgrid(steps, steps, steps, indexing="ij")
-    swapped = np.stack([blue, 1 - green, red], -1)
-    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    expected = np.stack([rgb[..., 2], 255 - rgb[..., 1], rgb[..., 0]], -1)
+def test_what_differs_from_place_to_place_is_smooth_and_lies_over_the_product_wherever_that_is():
+    """A change that brightens from left to right, on a product that is cut off by the photo's edge."""
+    rgb, alpha = np.full((700, 900, 3), 100, np.uint8), np.zeros((700, 900), np.uint8)
+    alpha[100:, 300:] = 255
+    work = Colorway(rgb, alpha, 64, (100, 100, 100))
+    change = np.zeros((8, 8, 12), np.float32)
+    change[..., [0, 4, 8]] = 1
+    change[..., 9:] = np.linspace(-0.2, 0.2, 8)[None, :, None]
+    found = recoloured(rgb, alpha, change, work.box, 1.0)[..., 0].astype(int)
 
-    assert np.abs(mapped(rgb, swapped).astype(int) - expected).max() <= 1
+    assert work.box.left + work.box.width > 900  # the square reaches beyond the photo
+    assert (found[:100] == 100).all()
+    assert (found[:, :300] == 100).all()
+    assert 0 <= np.diff(found[400, 300:]).min() <= np.diff(found[400, 300:]).max() <= 1
+    assert abs(found[400, work.box.left + work.box.width // 2] - 100) <= 1
+    assert (found[100:, 300:] == found[100, 300:]).all()  # no seam between blocks
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (5, 7)])
+@pytest.mark.parametrize("level", [0, 9, 255])
+def test_a_product_of_any_shape_can_be_recoloured(shape, level):
+    rgb, alpha = np.full((*shape, 3), 90, np.uint8), np.full(shape, level, np.uint8)
+    work = Colorway(rgb, alpha, 64, (200, 40, 40))
+    work.put(0, np.tile(np.eye(4, 3, dtype=np.float32).ravel(), (8, 8, 1)))
+    found = recoloured(rgb, alpha, work.balanced(), work.box, 1.0)
+
+    assert work.row(0)["image"].shape == (64, 64, 4)
+    assert found.shape == rgb.shape
+    if level == 0:
+        assert (found == rgb).all()
+    if level == 255:
+        assert np.abs(found.astype(int) - (200, 40, 40)).max() <= 2
 
 
 def test_lab_is_what_the_standard_says_and_srgb_its_reverse():

@@ -17,6 +17,7 @@ from training.harmonization import HarmonizeTrainer, View
 from training.loop import train
 from training.matting import MattingTrainer
 from training.recipes import RECIPES, quick
+from training.recolouring import Colouring
 from training.relighting import Relighting
 from training.restoration import RestorationTrainer
 from training.sketching import Sketching
@@ -41,6 +42,9 @@ def make(name, **changes):
         pictures = random.integers(0, 256, (20, 128, 128, 4), dtype=np.uint8)
         task = Sketching(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
         return recipe, TranslationTrainer(recipe, task)
+    if name == "colorway":
+        products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8) for _ in range(3)]
+        return recipe, TranslationTrainer(recipe, Colouring(recipe, products))
     if name == "relight":
         view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
         task = Relighting(recipe, [view], Material(products=[view.studio]))
