@@ -49,7 +49,8 @@ test: $(VENV)/test-installed  ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone"
+	$(BIN)/pytest -m alone
 
 $(VENV)/docs-installed: $(VENV)/serve-installed
 	@echo "installing mkdocs"

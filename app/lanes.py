@@ -83,9 +83,6 @@ class Lane(Generic[W]):
         heaps = self.heaps.values() if kind is None else [self.heaps.get(kind, [])]
         return min((heap[0] for heap in heaps if heap), default=None)
 
-    def __len__(self) -> int:
-        return sum(map(len, self.heaps.values()))
-
 
 class Lanes(Generic[W]):
     """All lanes. Not safe for threads: its owner locks."""
@@ -93,6 +90,7 @@ class Lanes(Generic[W]):
     def __init__(self) -> None:
         self._lanes: dict[Client, Lane[W]] = {}
         self._used: dict[str | Client, Usage] = {}
+        self._waiting = Counter[str | Client]()  # pieces of work, of an address and of each client of it
         self._number = itertools.count()
         self._latest: Client | None = None
         self._turned = -RIVALRY_S
@@ -101,27 +99,24 @@ class Lanes(Generic[W]):
         """Let work wait; `due` as from `urgency`."""
         heap = self._lanes.setdefault(work.client, Lane()).heaps.setdefault(work.kind, [])
         heapq.heappush(heap, (due, next(self._number), work))
+        self._waiting.update((work.client.address, work.client))
 
     def next(self, now: float, kind: Hashable | None = None) -> W | None:
         """The work whose turn it is, of any kind or of one; it goes on waiting."""
         best: tuple[float, float, tuple[float, int, W]] | None = None
-        waiting = Counter[str]()
-        for client, lane in self._lanes.items():
-            waiting[client.address] += len(lane)
         for client, lane in self._lanes.items():
             head = lane.head(kind)
             if head is None:
                 continue
-            address = self._use(client.address, waiting[client.address], now)
-            candidate = (address, self._use(client, len(lane), now), head)
+            candidate = (self._use(client.address, now), self._use(client, now), head)
             if best is None or candidate < best:
                 best = candidate
         return best[2][2] if best else None
 
-    def _use(self, who: str | Client, waiting: int, now: float) -> float:
-        """What somebody had of the workers, as it counts with so much work waiting."""
+    def _use(self, who: str | Client, now: float) -> float:
+        """What somebody had of the workers, as it counts with what waits of theirs."""
         usage = self._used.get(who)
-        return usage.at(now) * (HEAP if waiting > MANY else 1.0) if usage else 0.0
+        return usage.at(now) * (HEAP if self._waiting[who] > MANY else 1.0) if usage else 0.0
 
     def charge(self, client: Client, seconds: float, now: float) -> None:
         """Remember that a client had the workers for so long."""
@@ -154,6 +149,10 @@ class Lanes(Generic[W]):
             del lane.heaps[work.kind]
         if not lane.heaps:
             del self._lanes[work.client]
+        for who in (work.client.address, work.client):
+            self._waiting[who] -= 1
+            if not self._waiting[who]:
+                del self._waiting[who]
 
     def __bool__(self) -> bool:
         return bool(self._lanes)

@@ -25,13 +25,18 @@ Serve = Callable[[int], int]
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A listening TCP socket that never blocks.
+
+    Whether it does is one flag for all processes and duplicates: a duplicate of a blocking one, made in a new process,
+    would have the loops of the others wait in `accept` for a connection that one of them has taken.
 
     Raises:
         OSError: the address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    listener.setblocking(False)
+    return listener
 
 
 class Supervisor:

@@ -42,10 +42,16 @@ def only(*names):
     return folder
 
 
+_reserved = []
+
+
 def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port that nobody else is given while these tests run, whatever runs beside them; a server may listen on it."""
+    free = socket.socket()
+    free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    free.bind(("127.0.0.1", 0))
+    _reserved.append(free)
+    return free.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,14 @@ def wait_until_ready(client, process=None):
             pass
         time.sleep(0.05)
     raise AssertionError("the server is not ready after 30 s")
+
+
+LONGEST = ("test_docs.py", "test_soak.py", "test_files.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files go first, so that neither of two processes has one left when the other is done."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

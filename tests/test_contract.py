@@ -1,6 +1,5 @@
-"""The finer print of the HTTP contract: negotiation, labels, clients that leave or dawdle, Prometheus."""
+"""The finer print of the HTTP contract: negotiation, labels, and clients that leave or dawdle."""
 
-import contextlib
 import io
 import json
 import shutil
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT, free_port, only, photo, picture, serving
+from tests.conftest import only, photo, picture, serving
 
 FORMATS = ("png", "jpeg", "webp", "avif")
 
@@ -202,37 +201,6 @@ def test_sixteen_seeds_of_a_category_give_sixteen_pictures(client):
 
     assert min(distances) > 1
     assert np.mean(distances) > 10
-
-
-@pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="prometheus (Debian package prometheus) is not installed"
-)
-def test_a_real_prometheus_scrapes_the_service_with_the_shipped_configuration(client, tmp_path):
-    config = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
-    assert "vitrine:8000" in config
-    config = config.replace("vitrine:8000", f"127.0.0.1:{client.base_url.port}").replace("5s", "1s")
-    (tmp_path / "prometheus.yml").write_text(config)
-    client.post("/generate", json={"seed": 2})
-    port = free_port()
-    command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-    command.append(f"--web.listen-address=127.0.0.1:{port}")
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603
-    try:
-        found = []
-        for _ in range(150):
-            query = {"query": 'vitrine_requests_total{route="/generate",status="200"}'}
-            with contextlib.suppress(httpx.ConnectError, KeyError, ValueError):  # not started yet
-                found = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=query).json()["data"]["result"]
-            if found:
-                break
-            time.sleep(0.2)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-    assert found, (tmp_path / "log").read_text()[-2000:]
-    assert float(found[0]["value"][1]) >= 1
 
 
 def test_openapi_tells_what_really_comes_back(client):

@@ -76,6 +76,7 @@ class Memory:
         self._thread.join()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("payloads", "count", "share"), [(products, 900, 0.2), (photos, 200, 0.4)])
 def test_at_ten_times_the_sustainable_rate_most_of_it_is_still_answered_in_time(server, payloads, count, share):
     """The aims are 0.9 of the peak and 100 ms for /healthz and /metrics; what was reached is printed.
@@ -309,6 +310,7 @@ def test_a_full_service_still_says_how_it_is(path):
         assert slow.recv(100).startswith(b"HTTP/1.1 422 ")
 
 
+@pytest.mark.alone
 def test_a_client_with_200_parallel_requests_hardly_moves_another_ones_p95(server):
     """Each has a key; both ask for products. Alone means: an idle server."""
 

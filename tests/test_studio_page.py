@@ -17,6 +17,7 @@ from tests.test_restyle import drawing
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.alone,  # it draws on the processor, and gives way to whatever else runs
     pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed"),
     pytest.mark.flaky(reruns=1),  # a browser of its own now and then stops drawing on a busy machine
 ]

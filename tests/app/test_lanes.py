@@ -1,11 +1,13 @@
 """Whose turn it is, by what clients had, how large their work is and how long it waits."""
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
-from app.lanes import MEMORY_S, Client, Lanes, urgency
+from app.lanes import MANY, MEMORY_S, Client, Lanes, urgency
 
 ANNA, BEN = Client("1.1.1.1"), Client("2.2.2.2")
 
@@ -129,7 +131,7 @@ def test_what_somebody_had_is_forgotten():
     assert [clock.step(), clock.step()] == [second, first]
     more = [clock.add(BEN), clock.add(ANNA)]
     assert {clock.step(), clock.step()} == set(more)
-    assert abs(clock.lanes._use(ANNA, 1, clock.now) - clock.lanes._use(BEN, 1, clock.now)) < 1e-3
+    assert abs(clock.lanes._use(ANNA, clock.now) - clock.lanes._use(BEN, clock.now)) < 1e-3
 
 
 def test_small_work_passes_large_work_of_the_same_client():
@@ -233,6 +235,32 @@ def test_work_can_be_taken_out_of_the_middle_and_the_order_stays(index):
 
     assert taken == order
     assert works[index] not in taken
+
+
+def test_what_counts_as_waiting_is_what_waits_whoever_comes_is_served_or_leaves():
+    clock, random = Clock(), np.random.default_rng(0)
+    clients = [Client(f"10.0.0.{i}", key) for i in range(3) for key in ("", "a", "b")]
+    most = 0
+    for _ in range(3000):
+        works = list(clock.lanes)
+        act = random.integers(4)
+        if act == 0 and works:
+            clock.step()
+        elif act == 1 and works:
+            clock.lanes.remove(works[random.integers(len(works))])
+        elif act == 2 and random.random() < 0.1:  # everything of one client
+            gone = clients[random.integers(len(clients))]
+            for work in [work for work in works if work.client == gone]:
+                clock.lanes.remove(work)
+        else:
+            kind = ("generate", "enhance")[random.integers(2)]
+            clock.add(clients[random.integers(len(clients))], kind=kind, rows=int(random.integers(1, 4)))
+        waiting = [work.client for work in clock.lanes]
+        expected = Counter(waiting) + Counter(client.address for client in waiting)
+        assert dict(clock.lanes._waiting) == dict(expected)  # and nobody who left is remembered
+        most = max(most, len(waiting))
+
+    assert most > 9 * MANY
 
 
 def test_everything_that_waits_can_be_listed():

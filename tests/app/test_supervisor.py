@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.supervisor import bound
 from bench.processes import tree
 from tests.conftest import ROOT, alive, wait_for
 
@@ -195,3 +196,10 @@ def test_processes_notice_that_the_one_in_front_has_gone(front):
     wait_for(lambda: not any(alive(pid) for pid in children))
 
     assert len(one.noted("orphan")) == 2
+
+
+def test_a_duplicate_of_the_listening_socket_does_not_make_it_block():
+    """The flag is one for all: another process would wait in `accept` for a connection that was taken from it."""
+    with bound("127.0.0.1", 0) as listener, listener.dup() as another:
+        assert not os.get_blocking(listener.fileno())
+        assert not os.get_blocking(another.fileno())

@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from training.__main__ import main
+
+torch.set_num_threads(1)  # the networks are small, and another process of tests has the other core
 
 SHAPES = {
     "cup": [(90, 60), (230, 60), (215, 260), (105, 260)],
