@@ -24,8 +24,10 @@ GRIDS: Final = {"relight": 6, "colorway": 12}
 """Numbers that a cell has."""
 BITS: Final = 32
 """Of a model's digest, in a hidden mark."""
-CHANNELS: Final = {"colorway": 4, "harmonize": 4, "relight": 4, "from-sketch": 1}
+CHANNELS: Final = {"colorway": 4, "harmonize": 4, "relight": 4, "sketch": 4, "from-sketch": 1}
 """Of the picture that goes in, where it is not RGB."""
+FINER: Final = 2
+"""How many times as many pixels a side a drawing has as the picture that it is made of."""
 TILED: Final = ("enhance", "restyle")
 """Tasks whose pictures come in tiles of any size."""
 OVERSHOOT: Final = 1.0
@@ -121,6 +123,7 @@ def check_fields(model: Model) -> None:
         "relight": {"size": 8 <= m.size <= MAX_SIDE},
         "watermark": {"size": 1 <= m.size <= MAX_SIDE},
         "watermark-reader": {"size": 1 <= m.size <= MAX_SIDE},
+        "sketch": {"size": 32 <= m.size <= MAX_SIDE // FINER},
         "from-sketch": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
         "restyle": {
             "name": m.name not in STYLES,
@@ -178,6 +181,8 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     """The shape of the output for one row."""
     if m.task in ("generate", "cutout", "from-sketch"):
         return (m.size, m.size, 4)
+    if m.task == "sketch":
+        return (FINER * m.size, FINER * m.size, 1)
     if m.task in GRIDS:
         return (m.size // CELL, m.size // CELL, GRIDS[m.task])
     if m.task == "harmonize":

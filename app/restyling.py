@@ -22,10 +22,10 @@ from app.tasks.colours import rgb_of
 from app.tasks.compose import Box, laid_over, trimmed
 from app.tasks.enhance import fill_hidden
 from app.tasks.generate import drawn_label
-from app.tasks.lines import line_drawing
+from app.tasks.lines import Lines
 from app.tasks.restyle import Colorway, Drawing, Relight, mixed, recoloured, relit
 
-TASKS: Final = {"studio": "relight", "colorway": "colorway", "sketch": "cutout", "from-sketch": "from-sketch"}
+TASKS: Final = {"studio": "relight", "colorway": "colorway", "sketch": "sketch", "from-sketch": "from-sketch"}
 """The task of the model that answers for a style of ours."""
 TRANSLATORS: Final = "restyle"
 """The task of models that are a style each, by their own name."""
@@ -93,10 +93,10 @@ async def restyle(service: Service, call: Call, data: bytes, asked: Asked) -> tu
             file, compliance = await studio(service, call, model, picture, asked)
         elif style == "colorway":
             file = await recolour(service, call, model, picture, asked)
-        elif style not in STYLES:
-            file = await translated(service, call, model, picture, asked)
+        elif style == "sketch":
+            file = await sketched(service, call, model, picture, asked)
         else:
-            file = await redrawn(service, call, model, picture, asked)
+            file = await translated(service, call, model, picture, asked)
     return Answer([file], asked.image_format, model.label, model.digest, call.ms, compliance), picture
 
 
@@ -170,20 +170,21 @@ async def recolour(service: Service, call: Call, model: Loaded, picture: Picture
     return await service.timed("encode", call, finished)
 
 
-async def redrawn(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
-    """A photo as a line drawing; of one without a product all is drawn."""
-    options, mark = asked.options, mark_of(asked, model, picture)
+async def sketched(service: Service, call: Call, model: Loaded, picture: Picture, asked: Asked) -> Encoded:
+    """A photo's product as a line drawing; of a photo that shows none, all of it."""
     try:
         cut = await with_alpha(service, call, picture)
     except InvalidOptions:
         if picture.alpha is not None:
             raise
         cut = replace(picture, alpha=np.full(picture.rgb.shape[:2], 255, np.uint8))
-    alpha = cut.alpha
+    assert cut.alpha is not None  # noqa: S101  # which `with_alpha` is for
+    work = await service.timed("decode", call, Lines, picture.rgb, cut.alpha, model.model.manifest.size)
+    await service.infer(call, model, work, lambda: None)
+    mark = mark_of(asked, model, picture)
 
     def finished() -> Encoded:
-        assert alpha is not None  # noqa: S101
-        pixels = line_drawing(picture.rgb, alpha, options.strength)
+        pixels = work.drawn(asked.options.strength)
         return Encoded(mark.file(pixels, asked.image_format, asked.quality), picture.width, picture.height)
 
     return await service.timed("encode", call, finished)

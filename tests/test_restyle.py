@@ -162,6 +162,25 @@ def test_a_sketch_is_dark_lines_on_white_paper(client):
     assert 170 < faint.min() < 200
 
 
+def test_a_sketch_is_told_to_be_the_networks_and_honours_alpha(client):
+    answer = restyled(client, product(), style="sketch", format="png")
+    found = array(answer)[..., 0]
+
+    assert answer.headers["x-model"].startswith("sketch@")
+    assert found.shape == (240, 340)
+    assert found[120, 14:27].min() < 90  # the outline is where alpha says
+    assert (found[40:200, 60:280] == 255).all()  # of a block of one colour nothing else is drawn
+
+
+def test_a_photo_without_a_product_is_drawn_whole(client):
+    pixels = np.full((300, 400, 3), 235, np.uint8)
+    pixels[:, 200:] = (70, 90, 60)
+    found = array(restyled(client, saved(pixels), style="sketch", format="png"))[..., 0]
+
+    assert found[100:200, 190:212].min(1).mean() < 120  # the edge
+    assert (found[:, [0, -1]] == 255).all()  # and not the picture's own
+
+
 def test_a_drawing_becomes_a_product_where_it_was_drawn(client):
     answer = restyled(client, drawing(), style="from-sketch", category="skirt", seed=5, format="png")
     found = array(answer)
@@ -261,10 +280,9 @@ def test_styles_without_their_model_are_unknown(tmp_path):
     for name in ("cutout", "enhance-x2"):
         (tmp_path / name).symlink_to(ROOT / "models" / name)
     with running(MODELS_DIR=tmp_path) as server:
-        assert server.client.get("/styles").json() == {"styles": ["sketch"], "categories": []}
-        for options in ({"style": "studio"}, {"style": "colorway", "color": "#102030"}):
+        assert server.client.get("/styles").json() == {"styles": [], "categories": []}
+        for options in ({"style": "studio"}, {"style": "sketch"}, {"style": "colorway", "color": "#102030"}):
             assert restyled(server.client, product(), 404, **options).json()["type"].endswith("unknown-style")
-        assert restyled(server.client, product(), style="sketch").status_code == 200
 
 
 @pytest.fixture(scope="module")

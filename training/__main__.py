@@ -29,6 +29,7 @@ from training.export import ExportError, publish, weights_of
 from training.figures import Report
 from training.gallery import gallery
 from training.harmonization import HarmonizeRecipe, HarmonizeTrainer, read_pairs
+from training.lining import LinesRecipe, Lining, read_subjects
 from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
 from training.networks.enhance import EnhanceConfig, EnhanceNet
@@ -162,7 +163,8 @@ def run_recipe(options: argparse.Namespace) -> None:
     recipe = quick(RECIPES[options.command]()) if options.quick else RECIPES[options.command]()
     if isinstance(recipe, GanRecipe):
         recipe = replace(recipe, without=tuple(sorted(set(options.without))))
-    recipe, trainer, data = prepare(recipe, options.data, options.device, getattr(options, "start", None))
+    start, cache = getattr(options, "start", None), options.out / "truths"
+    recipe, trainer, data = prepare(recipe, options.data, options.device, start, cache)
     note_data(options.out, data)
     done = train(
         trainer,
@@ -178,9 +180,11 @@ def run_recipe(options: argparse.Namespace) -> None:
 
 
 def prepare(
-    recipe: Recipe, folders: list[Path], device: str, start: Path | None = None
+    recipe: Recipe, folders: list[Path], device: str, start: Path | None = None, cache: Path | None = None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """The recipe fitted to the data, its trainer, and the facts about the data that the run folder keeps.
+
+    `cache` is a folder for what takes long to compute of the data.
 
     Raises:
         DataError: the folders do not hold what the recipe needs.
@@ -199,6 +203,8 @@ def prepare(
         return recipe, trainer, {name: len(found) for name, found in kinds.items()}
     if isinstance(recipe, RestorationRecipe):
         return prepare_restoration(recipe, folders, device, start)
+    if isinstance(recipe, LinesRecipe):
+        return prepare_lines(recipe, folders, device, cache)
     if isinstance(recipe, ColorwayRecipe | RelightRecipe | HarmonizeRecipe | WatermarkRecipe):
         return prepare_of_several(recipe, folders, device)
     if len(folders) > 1:
@@ -220,6 +226,15 @@ def prepare_restoration(
     trainer = RestorationTrainer(recipe, Photos(pictures + drawn(recipe.drawings, DRAWN_SIDE)), device)
     trainer.begin(body)
     return recipe, trainer, counts
+
+
+def prepare_lines(
+    recipe: LinesRecipe, folders: list[Path], device: str, cache: Path | None
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for line drawings."""
+    subjects = read_subjects(folders, ("train",), recipe.photos, cache)
+    counts = {"views": sum(one.lit for one in subjects), "photos": sum(not one.lit for one in subjects)}
+    return recipe, TranslationTrainer(recipe, Lining(recipe, subjects), device, recipe.seed), counts
 
 
 def prepare_of_several(

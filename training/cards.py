@@ -14,6 +14,7 @@ PURPOSE = {
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",
     "colorway": "Gives a product another colour (`POST /restyle` with the style `colorway`).",
+    "sketch": "Draws the product of a photo in lines (`POST /restyle` with the style `sketch`).",
     "from-sketch": "Makes a product of a line drawing (`POST /restyle` with the style `from-sketch`).",
     "watermark": "Hides the first bits of a model's digest in a picture (`VITRINE_WATERMARK=true`).",
     "watermark-reader": "Reads what `watermark` has hidden (`POST /inspect`).",
@@ -27,6 +28,7 @@ PICTURES = {
     "relight": "Uncurated: held-out views at equal steps. Snapshot, cut out by its true alpha, this model, studio.",
     "watermark": "Uncurated: held-out pictures at equal steps. Before, after, ten times the difference; twice a row.",
     "colorway": "Uncurated: held-out products at equal steps, as they are and in eight colours, by the network alone.",
+    "sketch": "Uncurated: held-out pictures at equal steps. Snapshot, this model, the rule, the truth; twice a row.",
     "from-sketch": "Uncurated: drawings of held-out products, what came of three draws each, and the product.",
 }
 UNITS = {

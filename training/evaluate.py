@@ -21,6 +21,7 @@ from training.data import DataError, read_photos, read_products
 from training.evaluate_colorway import evaluate_colorway
 from training.evaluate_cutout import evaluate_cutout
 from training.evaluate_generator import Draw, Yardstick, draw_sample, note_generator, read_held_out
+from training.evaluate_lines import evaluate_lines
 from training.evaluate_restoration import Enhancer, evaluate_enhancer, evaluate_level
 from training.evaluate_restyle import evaluate_relight, evaluate_sketch, mean_lab
 from training.evaluate_watermark import PICTURES, evaluate_watermark
@@ -31,7 +32,7 @@ from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
 from training.pictures import Pixels, sheet, write_picture
 
-SEVERAL = ("colorway", "cutout", "relight", "harmonize", "watermark", "enhance", "level")
+SEVERAL = ("colorway", "cutout", "relight", "sketch", "harmonize", "watermark", "enhance", "level")
 """Tasks that are measured on several folders."""
 
 
@@ -76,6 +77,8 @@ def of_several(
         return evaluate_cutout(session, side, data)
     if manifest["task"] == "relight":
         return evaluate_relight(session, side, data)
+    if manifest["task"] == "sketch":
+        return evaluate_lines(session, side, data)
     if manifest["task"] == "harmonize":
         views = [view for split in ("test", "validation") for view in read_pairs(data, split)]
         return evaluate_harmonizer(session, views, side)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.cards import write_card
 from training.checkpoint import state_of
@@ -29,6 +30,7 @@ from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.generator import Generator, GeneratorConfig
 from training.networks.harmonize import HarmonizeConfig, HarmonizeNet
 from training.networks.level import LevelConfig, LevelNet
+from training.networks.lines import FINER, LinesConfig, LinesNet
 from training.networks.matting import MattingConfig, MattingNet
 from training.networks.relight import RelightConfig, RelightNet
 from training.networks.sketch import SketchConfig, SketchNet
@@ -134,6 +136,17 @@ class ColorwayGraph(nn.Module):
         return change.permute(0, 2, 3, 1)
 
 
+class LinesGraph(nn.Module):
+    """image (N, S, S, 4) uint8, a photo and its product's alpha -> ink (N, 2S, 2S, 1) uint8, see `LinesNet`."""
+
+    def __init__(self, net: LinesNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        return to_bytes(F.pixel_shuffle(self.net(from_bytes(image)), FINER))
+
+
 class SketchGraph(nn.Module):
     """image (N, S, S, 1) uint8 lines, label (N,), draw (N,) int64, strength (N,) -> product (N, S, S, 4) uint8.
 
@@ -226,48 +239,30 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         ExportError: runs of this recipe are not served.
     """
-    name = recipe["name"]
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()
+    kinds: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], Callable[[Any], nn.Module]]] = {
+        "dcgan-64": (DcganGenerator, DcganConfig, lambda net: GenerateGraph(DcganProducts(net))),
+        "garments": (Generator, GeneratorConfig, GenerateGraph),
+        "enhance": (EnhanceNet, EnhanceConfig, EnhanceGraph),
+        "restoration-level": (LevelNet, LevelConfig, LevelGraph),
+        "cutout": (MattingNet, MattingConfig, lambda net: CutoutGraph(net, side)),
+        "harmonize": (HarmonizeNet, HarmonizeConfig, HarmonizeGraph),
+        "relight": (RelightNet, RelightConfig, lambda net: RelightGraph(net, side)),
+        "colorway": (ColorwayNet, ColorwayConfig, lambda net: ColorwayGraph(net, side)),
+        "sketch": (LinesNet, LinesConfig, LinesGraph),
+        "from-sketch": (SketchNet, SketchConfig, lambda net: SketchGraph(net, side)),
     }
-    if name == "dcgan-64":
-        textbook = DcganGenerator(DcganConfig(**settings))
-        textbook.load_state_dict(dict(ema))
-        return GenerateGraph(DcganProducts(textbook)).eval()
-    if name in ("garments-64", "garments-32", "garments-128"):
-        generator = Generator(GeneratorConfig(**settings))
-        generator.load_state_dict(dict(ema))
-        generator.measure_style_mean()
-        return GenerateGraph(generator).eval()
-    if name in ("enhance-x2", "enhance-x2-fast", "enhance-x4"):
-        enhancer = EnhanceNet(EnhanceConfig(**settings))
-        enhancer.load_state_dict(dict(ema))
-        return EnhanceGraph(enhancer).eval()
-    if name == "restoration-level":
-        level = LevelNet(LevelConfig(**settings))
-        level.load_state_dict(dict(ema))
-        return LevelGraph(level).eval()
-    if name == "cutout":
-        matting = MattingNet(MattingConfig(**settings))
-        matting.load_state_dict(dict(ema))
-        return CutoutGraph(matting, recipe["stages"][-1][0]).eval()
-    if name == "harmonize":
-        harmonizer = HarmonizeNet(HarmonizeConfig(**settings))
-        harmonizer.load_state_dict(dict(ema))
-        return HarmonizeGraph(harmonizer).eval()
-    if name == "relight":
-        light = RelightNet(RelightConfig(**settings))
-        light.load_state_dict(dict(ema))
-        return RelightGraph(light, recipe["stages"][-1][0]).eval()
-    if name == "colorway":
-        dye = ColorwayNet(ColorwayConfig(**settings))
-        dye.load_state_dict(dict(ema))
-        return ColorwayGraph(dye, recipe["stages"][-1][0]).eval()
-    if name == "from-sketch":
-        sketcher = SketchNet(SketchConfig(**settings))
-        sketcher.load_state_dict(dict(ema))
-        return SketchGraph(sketcher, recipe["stages"][-1][0]).eval()
-    raise ExportError(f"runs of {name} are not served")
+    name = recipe["name"]
+    kind = kinds.get(name) or kinds.get(name.split("-")[0])
+    if kind is None:
+        raise ExportError(f"runs of {name} are not served")
+    network, config, graph = kind
+    side = recipe["stages"][-1][0] if "stages" in recipe else 0
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()}
+    net = network(config(**settings))
+    net.load_state_dict(dict(ema))
+    if isinstance(net, Generator):
+        net.measure_style_mean()
+    return graph(net).eval()
 
 
 def graphs_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> dict[str, nn.Module]:
@@ -294,7 +289,7 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
         config = graph.net.config
         z = random.standard_normal((count, config.z_size), np.float32)
         return {"z": z, "label": random.integers(0, config.classes, count), "truncation": amounts}
-    masked = isinstance(graph, ColorwayGraph | HarmonizeGraph | RelightGraph)
+    masked = isinstance(graph, ColorwayGraph | HarmonizeGraph | LinesGraph | RelightGraph)
     channels = 4 if masked else 1 if isinstance(graph, SketchGraph) else 3
     image = random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
     if isinstance(graph, SketchGraph):
@@ -311,7 +306,7 @@ def sides_of(graph: nn.Module) -> tuple[int, int]:
     """Two sides of pictures that a graph takes; the same where it takes only one."""
     if isinstance(graph, ColorwayGraph | CutoutGraph | RelightGraph | SketchGraph):
         return graph.side, graph.side
-    if isinstance(graph, HarmonizeGraph | HiderGraph | ReaderGraph):
+    if isinstance(graph, HarmonizeGraph | HiderGraph | LinesGraph | ReaderGraph):
         return graph.net.config.size, graph.net.config.size
     return TILE, 96
 
@@ -327,7 +322,7 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     # Where a picture goes in, the picture that comes out needs another name.
     names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
     names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
-    names |= {ColorwayGraph: "change", HiderGraph: "change", ReaderGraph: "logits"}
+    names |= {ColorwayGraph: "change", HiderGraph: "change", LinesGraph: "ink", ReaderGraph: "logits"}
     output = names[type(graph)]
     tensors = tuple(torch.from_numpy(array) for array in inputs.values())
     torch.onnx.export(
@@ -345,8 +340,13 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
 
 
 def halve(path: Path) -> None:
-    """Store a graph's weights as float16, with casts in the graph, which the runtime does once when it loads it."""
+    """Store a graph's weights as float16, with casts in the graph, which the runtime does once when it loads it.
+
+    The exporter's notes on where every node comes from, a hundred kilobytes, are left out.
+    """
     model = onnx.load(path)
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")
     graph, casts = model.graph, []
     for tensor in graph.initializer:
         values = to_array(tensor)
@@ -518,7 +518,8 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
     if isinstance(graph, SketchGraph):
         classes = json.loads((run / "data.json").read_text())["classes"]
         return {"task": "from-sketch", "size": graph.side, "classes": classes}
-    if isinstance(graph, HarmonizeGraph | HiderGraph | ReaderGraph):
+    if isinstance(graph, HarmonizeGraph | HiderGraph | LinesGraph | ReaderGraph):
         tasks = {HarmonizeGraph: "harmonize", HiderGraph: "watermark", ReaderGraph: "watermark-reader"}
+        tasks |= {LinesGraph: "sketch"}
         return {"task": tasks[type(graph)], "size": graph.net.config.size}
     return {"task": "level", "tile": TILE}

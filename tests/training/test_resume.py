@@ -14,6 +14,7 @@ from training.data import Labelled, Photos
 from training.dcgan import DcganTrainer
 from training.evaluators.learning import EvaluatorTrainer
 from training.harmonization import HarmonizeTrainer, View
+from training.lining import Lining, of_view
 from training.loop import train
 from training.matting import MattingTrainer
 from training.recipes import RECIPES, quick
@@ -49,6 +50,9 @@ def make(name, **changes):
         view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
         task = Relighting(recipe, [view], Material(products=[view.studio]))
         return recipe, TranslationTrainer(recipe, task)
+    if name == "sketch":
+        scene, studio = (random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4))
+        return recipe, TranslationTrainer(recipe, Lining(recipe, [of_view(scene, studio)]))
     if name == "harmonize":
         view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
         return recipe, HarmonizeTrainer(recipe, [view])
