@@ -169,7 +169,7 @@ def sketch() -> LinesRecipe:
     return LinesRecipe(
         name="sketch",
         network=LinesConfig(),
-        stages=((96, 6500),),
+        stages=((96, 9000),),
         lr=6e-4,
         final_lr=1.5e-4,
         weights={"l1": 5.0, "balanced": 3.0, "adversarial": 0.3, "features": 1.0, "penalty": 1.0},

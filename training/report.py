@@ -59,7 +59,7 @@ def report(folders: list[Path], data: Path, out: Path, truncation: float) -> lis
     rows = [yardstick.held_out_figures(), *references, *found]
     pictures = write_pictures(out, found, [rows[0], *found], len(train.classes))
     page = out / "generator.md"
-    page.write_text(render(rows, found, len(held_out.labels), truncation, folders, train.classes))
+    page.write_text(render(rows, found, len(held_out.labels), truncation, folders, out, train.classes))
     return [page, *pictures]
 
 
@@ -181,6 +181,7 @@ def render(
     count: int,
     truncation: float,
     folders: list[Path],
+    out: Path,
     classes: tuple[str, ...],
 ) -> str:
     """The page."""
@@ -191,7 +192,7 @@ def render(
         "<!-- not run: it needs two runs and a curated folder -->",
         "```console",
         f"$ .venv/bin/vitrine-train report {' '.join(map(str, folders))} \\",
-        "    --data CURATED --out docs/quality",
+        f"    --data CURATED --out {out}",
         "```",
         "",
     ]
