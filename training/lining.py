@@ -96,7 +96,8 @@ def read_subjects(
                 found.append(of_photo(read_rgba(path), scales[index % len(scales)], whole, cache))
         else:
             views = [view for split in splits for view in read_views(folder, split)]
-            found += [of_view(*view, cache) for view in tqdm(views, desc="drawing views", leave=False)]
+            shown = tqdm(views, desc="drawing views", leave=False)
+            found += [of_view(scene, studio, cache) for scene, studio in shown]
     if not found:
         raise DataError(f"nothing to draw of {' and '.join(splits)} in {', '.join(map(str, folders))}")
     return found
