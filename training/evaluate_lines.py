@@ -20,7 +20,7 @@ PHOTOS = 40
 """How many held-out photos are drawn, of each folder."""
 HELD_SCALE = 3.0
 """Pixels of ink to one of a photo, so that the product about fills the square."""
-SHOWN = 8
+SHOWN = 10
 SHOWN_SIDE = 256
 TOLERANCES = (1, 2)
 """Px of the network's picture that a line may be off."""
