@@ -25,6 +25,7 @@ def see_the_largest(client):
         list(threads.map(ask, [4] * CALLERS + [2] * CALLERS))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_mixed_and_hostile_traffic_leaves_no_trace():
     """Half of the requests are such as nobody should send. Counts are of all processes together."""
