@@ -183,7 +183,7 @@ def wait_until_ready(client, process=None):
     raise AssertionError("the server is not ready after 30 s")
 
 
-LONGEST = ("test_docs.py", "test_soak.py", "test_files.py")
+LONGEST = ("test_docs.py", "test_files.py")
 
 
 def pytest_collection_modifyitems(items):
