@@ -1,9 +1,10 @@
-"""How different two colours look."""
+"""Colours as the eye measures them, and how different two look."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,3 +33,9 @@ def ciede2000(one: Colours, other: Colours) -> NDArray[np.float64]:
     lightness = lightness / (1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2))
     chroma, hue = chroma / (1 + 0.045 * colour), hue / (1 + 0.015 * colour * t)
     return np.asarray(np.sqrt(lightness**2 + chroma**2 + hue**2 + turned * chroma * hue))
+
+
+def in_lab(colours: Colours) -> NDArray[np.float32]:
+    """sRGB (..., 3) in [0, 1], clipped to that -> CIE 1976 Lab."""
+    flat = np.asarray(np.clip(colours, 0, 1), np.float32).reshape(1, -1, 3)
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB), np.float32).reshape(colours.shape)

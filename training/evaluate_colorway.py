@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from training.colours import ciede2000
+from training.colours import ciede2000, in_lab
 from training.composites import Floats, floats, read_material, unit
 from training.figures import Report
 from training.networks.colorway import SURE, mean_inside
@@ -109,12 +109,6 @@ def gap(found: Floats, case: Dyed) -> float:
     """The mean CIEDE2000 between a picture (S, S, 3) and the truth, where alpha is sure."""
     inside = case.alpha > SURE
     return float(ciede2000(in_lab(found[inside]), in_lab(case.target[inside])).mean()) if inside.any() else 0.0
-
-
-def in_lab(colours: Floats) -> Floats:
-    """(..., 3) in [0, 1] -> CIE 1976 Lab."""
-    flat = floats(np.clip(colours, 0, 1)).reshape(1, -1, 3)
-    return floats(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB)).reshape(colours.shape)
 
 
 def tensor(picture: Floats) -> torch.Tensor:

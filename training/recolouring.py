@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.colours import in_lab
 from training.composites import Floats, Random, floats, pick, placed
 from training.networks.colorway import LUMA, SURE, ColorwayConfig, ColorwayNet, mean_inside
 from training.networks.grid import affine
@@ -180,8 +181,7 @@ def dyed(rgb: Floats, alpha: Floats, wish: Floats, keep: tuple[float, float], *,
     Of differences of lightness and of tint so much is kept as `keep` says, within what can be shown; colours are paler
     in the shade.
     """
-    colours = floats(cv2.cvtColor(np.clip(rgb, 0, 1), cv2.COLOR_RGB2LAB))
-    aim = cv2.cvtColor(floats(wish)[None, None], cv2.COLOR_RGB2LAB)[0, 0]
+    colours, aim = in_lab(rgb), in_lab(wish)
     inside = alpha > SURE
     if not inside.any():
         return rgb

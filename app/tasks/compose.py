@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.images import Floats, Pixels, resample, resize
 from app.tasks.cutout import mean_around
@@ -40,10 +41,20 @@ class Box:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
+def box_of(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box with all that is set in a mask (H, W), or nothing where nothing is."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return Box(left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
+
+
 def trimmed(rgba: Pixels) -> Pixels:
-    """Straight RGBA (H, W, 4) uint8 without the rows and columns at its edges that show nothing."""
-    rows, columns = (np.flatnonzero((rgba[..., 3] > 8).any(axis)) for axis in (1, 0))
-    return np.ascontiguousarray(rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    """Straight RGBA (H, W, 4) uint8, which shows something, without the rows and columns at its edges that do not."""
+    box = box_of(rgba[..., 3] > 8)
+    assert box is not None  # noqa: S101  # as said
+    return np.ascontiguousarray(rgba[box.slices])
 
 
 def arranged(shapes: list[tuple[int, int]], width: int, height: int, fill: float, anchor: str) -> list[Box]:

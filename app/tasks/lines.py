@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.batching import Row
 from app.images import Floats, Pixels, resize
-from app.tasks.compose import Box
+from app.tasks.compose import Box, box_of
 from app.tasks.cutout import blocks, enlarged, parts, to_bytes, unit
 
 MARGIN: Final = 0.06
@@ -71,13 +71,12 @@ class Lines:
 def around(alpha: Pixels) -> Box:
     """The box of a product and a margin, as far as there is a picture; the whole picture where there is none."""
     height, width = alpha.shape
-    rows, columns = (np.flatnonzero((alpha > 16).any(axis)) for axis in (1, 0))
-    if not rows.size:
+    box = box_of(alpha > 16)
+    if box is None:
         return Box(0, 0, width, height)
-    high, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    margin = round(MARGIN * max(high, wide)) + 2
-    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
-    bottom, right = min(height, int(rows[-1]) + 1 + margin), min(width, int(columns[-1]) + 1 + margin)
+    margin = round(MARGIN * max(box.height, box.width)) + 2
+    top, left = max(0, box.top - margin), max(0, box.left - margin)
+    bottom, right = min(height, box.top + box.height + margin), min(width, box.left + box.width + margin)
     return Box(left, top, right - left, bottom - top)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.batching import Row
 from app.images import Floats, Pixels, resample, resize
 from app.tasks.colours import LUMA, lab, pixels, planes, srgb
-from app.tasks.compose import Box, blur, strips
+from app.tasks.compose import Box, blur, box_of, strips
 from app.tasks.cutout import Block, blocks, enlarged, spread, to_bytes, unit, without_crumbs
 from app.tasks.enhance import Tiles
 
@@ -103,12 +103,11 @@ class Colorway:
 
 def square_around(alpha: Pixels) -> Box:
     """The square around a product, by alpha (H, W) uint8, and a margin; it may reach beyond the picture."""
-    rows, columns = (np.flatnonzero((alpha > 16).any(axis)) for axis in (1, 0))
-    if not rows.size:
+    box = box_of(alpha > 16)
+    if box is None:
         return Box(0, 0, max(alpha.shape), max(alpha.shape))
-    down, across = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    side = max(8, round(MARGIN * max(down, across)))
-    return Box(int(columns[0]) - (side - across) // 2, int(rows[0]) - (side - down) // 2, side, side)
+    side = max(8, round(MARGIN * max(box.height, box.width)))
+    return Box(box.left - (side - box.width) // 2, box.top - (side - box.height) // 2, side, side)
 
 
 def clipped_to(box: Box, rgb: Pixels, alpha: Pixels) -> Pixels:
@@ -190,14 +189,13 @@ class Drawing:
         height, width = rgb.shape[:2]
         shrink = min(1.0, READ_SIDE / max(height, width))
         ink = inked(resize(rgb, max(1, round(shrink * width)), max(1, round(shrink * height))))
-        rows, columns = (np.flatnonzero((ink > 0.35).any(axis)) for axis in (1, 0))
-        self.is_blank = not rows.size
+        drawn = box_of(ink > 0.35)
+        self.is_blank = drawn is None
         self.box, self.product = Box(0, 0, 1, 1), np.zeros((side, side, 4), np.uint8)
-        if self.is_blank:
+        if drawn is None:
             return
-        down, across = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-        reach = max(8, round(1.12 * max(down, across)))
-        top, left = int(rows[0] + rows[-1] + 1 - reach) // 2, int(columns[0] + columns[-1] + 1 - reach) // 2
+        reach = max(8, round(1.12 * max(drawn.height, drawn.width)))
+        top, left = drawn.top + (drawn.height - reach) // 2, drawn.left + (drawn.width - reach) // 2
         self._image = small_lines(ink, Box(left, top, reach, reach), side)
         self.box = Box(*(round(at / shrink) for at in (left, top, reach, reach)))
         self._label, self._draw, self._strength = np.int64(label), np.int64(draw), np.float32(strength)

@@ -11,9 +11,9 @@ import torch
 
 from tests.training.test_translation import FACTS, garment, view
 from training.__main__ import main
-from training.colours import ciede2000
+from training.colours import ciede2000, in_lab
 from training.composites import unit
-from training.evaluate_colorway import gap, in_lab, note_truth
+from training.evaluate_colorway import gap, note_truth
 from training.figures import Report
 from training.networks.colorway import ColorwayConfig, ColorwayNet, dye, mean_inside
 from training.networks.grid import affine
