@@ -15,7 +15,7 @@ import torch
 from httpx import HTTPError
 
 from training import evaluate, hardware
-from training.adversarial import PARTS, GanRecipe, GanTrainer, grown
+from training.adversarial import PARTS, GanRecipe, GanTrainer
 from training.checkpoint import CheckpointError
 from training.composites import read_material
 from training.curate import curate, read_names
@@ -42,6 +42,7 @@ from training.report_enhancers import is_enhancer, report_enhancers
 from training.restoration import RestorationRecipe, RestorationTrainer, read_clean
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
+from training.upsampling import Upsampling, UpsamplingRecipe, first_stage
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
 
 DRAWN_SIDE = 192  # px
@@ -127,8 +128,10 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     if name.startswith("cutout") or name == "enhance-x4":
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "garments-128":
-        command.add_argument("--start", type=Path, metavar="RUN", help="grow out of a run of garments-64")
-    if name.startswith("garments"):
+        command.add_argument(
+            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 to finish"
+        )
+    elif name.startswith("garments"):
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -209,7 +212,9 @@ def prepare(
         return prepare_of_several(recipe, folders, device)
     if len(folders) > 1:
         raise DataError(f"{recipe.name} learns from one folder")
-    return prepare_of_one(recipe, folders[0], device, start)
+    if isinstance(recipe, UpsamplingRecipe):
+        return prepare_second_stage(recipe, folders[0], device, start)
+    return prepare_of_one(recipe, folders[0], device)
 
 
 def prepare_restoration(
@@ -259,20 +264,37 @@ def prepare_of_several(
     return recipe, HarmonizeTrainer(recipe, views, device), {"views": len(views)}
 
 
+def prepare_second_stage(
+    recipe: UpsamplingRecipe, folder: Path, device: str, start: Path | None
+) -> tuple[Recipe, Trainer, dict[str, Any]]:
+    """As `prepare`, for what finishes the pictures of a generator, whose classes must be those of the data."""
+    if start is None:
+        raise DataError(f"{recipe.name} finishes the pictures of a run of garments-64: say which with --start")
+    recipe, first = first_stage(recipe, start)
+    products = read_products(folder, "train", recipe.network.size)
+    known = json.loads((start / "data.json").read_text())["classes"]
+    if known != list(products.classes):
+        raise DataError(f"{start} knows other classes than {folder}: {', '.join(known)}")
+    recipe = replace(recipe, critic=replace(recipe.critic, classes=len(known)))
+    task = Upsampling(recipe, products, first, torch.device(device))
+    facts = {"pictures": len(products.labels), "classes": known}
+    return recipe, TranslationTrainer(recipe, task, device, recipe.seed), facts
+
+
 def prepare_of_one(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
         isinstance(recipe, DcganRecipe) and recipe.network.classes
     ):
-        return prepare_products(recipe, folder, device, start)
+        return prepare_products(recipe, folder, device)
     grey = read_fashion_mnist(folder)
     return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
 
 
 def prepare_products(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from curated products: as many classes as these have."""
     if isinstance(recipe, SketchRecipe | EvaluatorRecipe):
@@ -292,8 +314,6 @@ def prepare_products(
         return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
         recipe = replace(recipe, network=replace(recipe.network, classes=classes))
-        if start is not None:
-            return *grown(recipe, products, device, start), facts
         return recipe, GanTrainer(recipe, products, device), facts
     recipe = replace(recipe, network=replace(recipe.network, classes=classes))
     return recipe, DcganTrainer(recipe, products, device), facts

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from training.augment import augment
 from training.averaged import follow
-from training.checkpoint import optimizer_tensors, restore_optimizer, state_of
-from training.data import DataError, Labelled
+from training.checkpoint import optimizer_tensors, restore_optimizer
+from training.data import Labelled
 from training.hardware import has_fast_bf16
 from training.losses import gradient_penalty, relativistic
 from training.networks.blocks import downsample
@@ -40,8 +38,6 @@ class GanRecipe:
     bf16: bool = True
     without: tuple[str, ...] = ()
     """Parts left out, to see what each is worth: some of PARTS."""
-    start: str = ""
-    """The run that this one grew out of, if any."""
 
     @property
     def steps(self) -> int:
@@ -72,26 +68,6 @@ class GanTrainer:
         self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
         self.levels = recipe.stage(0)[0]
-
-    def begin(self, groups: Mapping[str, Mapping[str, Tensor]], config: GeneratorConfig) -> None:
-        """Grow out of the state of a run of fewer levels, whose network is `config`: its weights and their momenta.
-
-        What it does not have stays as it is: a new level is silent at first.
-
-        Raises:
-            ValueError: a layer that both have has another size.
-        """
-        former = {"g": Generator(config), "d": Discriminator(config), "ema": Generator(config)}
-        for name, net in (("g", self.g), ("d", self.d), ("ema", self.ema)):
-            unlike = [key for key, one in groups[name].items() if one.shape != net.state_dict()[key].shape]
-            if unlike:
-                raise ValueError(f"{', '.join(unlike)} of the run to grow out of have another size")
-            net.load_state_dict(net.state_dict() | groups[name])
-        for name, net, optimizer in (("g", self.g, self.g_optimizer), ("d", self.d, self.d_optimizer)):
-            places = {key: place for place, (key, _) in enumerate(net.named_parameters())}
-            moved = [places[key] for key, _ in former[name].named_parameters()]
-            memory = {tuple(key.split(".", 1)): one for key, one in groups.get(f"{name}_optimizer", {}).items()}
-            restore_optimizer(optimizer, {f"{moved[int(at)]}.{what}": one for (at, what), one in memory.items()})
 
     def step(self, index: int, random: torch.Generator) -> dict[str, float]:
         recipe = self.recipe
@@ -190,23 +166,3 @@ class GanTrainer:
         pictures = self.ema(z.repeat_interleave(classes, 0).to(self.device), labels.to(self.device), levels=self.levels)
         rgb = (pictures[:, :3].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return sheet(list(rgb), columns=classes)
-
-
-def grown(recipe: GanRecipe, data: Labelled, device: str, run: Path) -> tuple[GanRecipe, GanTrainer]:
-    """A trainer that goes on from a run of fewer levels, with the stages that are more than that has.
-
-    Raises:
-        CheckpointError: there is no such run.
-        DataError: it is none of a generator that this one can grow out of, or of other classes.
-    """
-    weights, facts = state_of(run)
-    try:
-        network: dict[str, Any] = facts["recipe"]["network"]
-        config = GeneratorConfig(**network | {"channels": tuple(network["channels"])})
-        stages = tuple(stage for stage in recipe.stages if stage[0] > len(config.channels))
-        recipe = replace(recipe, stages=stages, start=f"{facts['recipe']['name']}, {facts['images_seen']:,} images")
-        trainer = GanTrainer(recipe, data, device)
-        trainer.begin(weights, config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{recipe.name} cannot grow out of {run}: {error}") from error
-    return recipe, trainer

@@ -13,11 +13,16 @@ def augment(picture: Tensor, random: torch.Generator) -> Tensor:
     Differentiable in `picture`. The ground (white, transparent) fills what a shift uncovers. The colours inside alpha
     change in brightness, saturation and contrast; the ground stays white.
     """
-    mirror = torch.rand(len(picture), generator=random) < 0.5
-    picture = torch.where(mirror[:, None, None, None], picture.flip(-1), picture)
+    picture = mirror(picture, random)
     if picture.shape[1] == 4:
         picture = recolour(picture, random)
     return shift(picture, random)
+
+
+def mirror(picture: Tensor, random: torch.Generator) -> Tensor:
+    """About half of the pictures (N, C, S, S) mirrored."""
+    mirrored = torch.rand(len(picture), generator=random) < 0.5
+    return torch.where(mirrored[:, None, None, None], picture.flip(-1), picture)
 
 
 def recolour(picture: Tensor, random: torch.Generator) -> Tensor:

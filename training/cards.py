@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from training.pictures import Pixels, write_picture
+
 PURPOSE = {
     "generate": "Makes product pictures by category and seed (`POST /generate`).",
     "enhance": "Makes a photo larger, and restores it as strongly as asked (`POST /enhance`).",
@@ -31,6 +33,7 @@ PICTURES = {
     "sketch": "Uncurated: held-out pictures at equal steps. Snapshot, this model, the rule, the truth; twice a row.",
     "from-sketch": "Uncurated: drawings of held-out products, what came of three draws each, and the product.",
 }
+SAMPLES = "samples.webp"
 UNITS = {
     "level": "of strength",
     "harmonize": "of a logarithm",
@@ -40,10 +43,15 @@ UNITS = {
 }
 
 
+def write_samples(folder: Path, picture: Pixels) -> None:
+    """Write a sheet of samples (H, W, 3), small enough for the repository, to where the card will look for it."""
+    write_picture(folder / SAMPLES, picture, quality=75)
+
+
 def write_card(folder: Path) -> None:
     """Write `card.md` beside a version's `manifest.json`."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "card.md").write_text(render(manifest, (folder / "samples.webp").is_file()))
+    (folder / "card.md").write_text(render(manifest, (folder / SAMPLES).is_file()))
 
 
 def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
@@ -52,7 +60,7 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
     lines = [f"# {manifest['name']}, version {manifest['version']}", "", PURPOSE[manifest["task"]], ""]
     if has_samples:
         caption = PICTURES[manifest["task"]].format(classes=", ".join(manifest.get("classes", [])))
-        lines += ["![samples](samples.webp)", "", caption, ""]
+        lines += [f"![samples]({SAMPLES})", "", caption, ""]
     lines += ["## Known limits", "", manifest["limits"], "", "## Quality", ""]
     lines += [*quality_table(manifest.get("quality", [])), "", "## Training", ""]
     lines += [

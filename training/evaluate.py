@@ -16,7 +16,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from training.cards import write_card
+from training.cards import write_card, write_samples
 from training.data import DataError, read_photos, read_products
 from training.evaluate_colorway import evaluate_colorway
 from training.evaluate_cutout import evaluate_cutout
@@ -30,7 +30,7 @@ from training.export import GenerateGraph, averaged_of, graph_of, rounded, versi
 from training.figures import Report
 from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
-from training.pictures import Pixels, sheet, write_picture
+from training.pictures import Pixels, sheet
 
 SEVERAL = ("colorway", "cutout", "relight", "sketch", "harmonize", "watermark", "enhance", "level")
 """Tasks that are measured on several folders."""
@@ -113,7 +113,7 @@ def save(folder: Path, report: Report) -> None:
     manifest["quality"] = report.records
     path.write_text(json.dumps(manifest, indent=1) + "\n")
     if report.picture is not None:
-        write_picture(folder / "samples.webp", report.picture, quality=85)
+        write_samples(folder, report.picture)
     write_card(folder)
 
 

@@ -22,8 +22,9 @@ from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.cards import write_card
+from training.cards import write_card, write_samples
 from training.checkpoint import state_of
+from training.networks.cascade import Cascade, CascadeConfig
 from training.networks.colorway import ColorwayConfig, ColorwayNet
 from training.networks.dcgan import DcganConfig, DcganGenerator, DcganProducts
 from training.networks.enhance import EnhanceConfig, EnhanceNet
@@ -35,7 +36,7 @@ from training.networks.matting import MattingConfig, MattingNet
 from training.networks.relight import RelightConfig, RelightNet
 from training.networks.sketch import SketchConfig, SketchNet
 from training.networks.watermark import Hider, Reader, WatermarkConfig, WatermarkNet
-from training.pictures import on_white, sheet, write_picture
+from training.pictures import on_white, sheet
 
 TILE = 128
 TINT = 0.4
@@ -57,7 +58,7 @@ class ExportError(Exception):
 class GenerateGraph(nn.Module):
     """z (N, Z), label (N,) int64, truncation (N,) in [0, 1] -> image (N, S, S, 4) uint8 straight RGBA."""
 
-    def __init__(self, net: Generator | DcganProducts) -> None:
+    def __init__(self, net: Cascade | Generator | DcganProducts) -> None:
         super().__init__()
         self.net = net
 
@@ -241,6 +242,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     """
     kinds: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], Callable[[Any], nn.Module]]] = {
         "dcgan-64": (DcganGenerator, DcganConfig, lambda net: GenerateGraph(DcganProducts(net))),
+        "garments-128": (Cascade, CascadeConfig, GenerateGraph),
         "garments": (Generator, GeneratorConfig, GenerateGraph),
         "enhance": (EnhanceNet, EnhanceConfig, EnhanceGraph),
         "restoration-level": (LevelNet, LevelConfig, LevelGraph),
@@ -260,7 +262,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe["network"].items()}
     net = network(config(**settings))
     net.load_state_dict(dict(ema))
-    if isinstance(net, Generator):
+    if isinstance(net, Cascade | Generator):
         net.measure_style_mean()
     return graph(net).eval()
 
@@ -457,7 +459,7 @@ def publish_graph(graph: nn.Module, run: Path, home: Path, state: Mapping[str, A
     }
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     if isinstance(graph, GenerateGraph):
-        write_picture(partial / "samples.webp", samples(graph), quality=85)
+        write_samples(partial, samples(graph))
     write_card(partial)
     final: Path = partial.rename(home / version)
     return final

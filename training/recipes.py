@@ -11,6 +11,7 @@ from training.evaluators.learning import EvaluatorRecipe
 from training.harmonization import HarmonizeRecipe
 from training.lining import LinesRecipe
 from training.matting import MattingRecipe
+from training.networks.cascade import CascadeConfig
 from training.networks.colorway import ColorwayConfig
 from training.networks.dcgan import DcganConfig
 from training.networks.enhance import EnhanceConfig
@@ -28,6 +29,7 @@ from training.recolouring import ColorwayRecipe
 from training.relighting import RelightRecipe
 from training.restoration import RestorationRecipe
 from training.sketching import SketchRecipe
+from training.upsampling import UpsamplingRecipe
 from training.watermarking import WatermarkRecipe
 
 Recipe = (
@@ -41,6 +43,7 @@ Recipe = (
     | RelightRecipe
     | RestorationRecipe
     | SketchRecipe
+    | UpsamplingRecipe
     | WatermarkRecipe
 )
 
@@ -61,20 +64,23 @@ def garments_64() -> GanRecipe:
     return GanRecipe(
         name="garments-64",
         network=GeneratorConfig(),
-        stages=((2, 1000, 0.02), (3, 2500, 0.05), (4, 15000, 0.15)),
+        stages=((2, 1000, 0.02), (3, 2500, 0.05), (4, 20000, 0.15)),
         lr=6e-4,
         final_lr=1e-4,
     )
 
 
-def garments_128() -> GanRecipe:
-    """As `garments-64` at twice the size; with --start only what comes after that: an hour on one core."""
-    return replace(
-        garments_64(),
+def garments_128() -> UpsamplingRecipe:
+    """A second stage for a run of garments-64 (--start), for twice its size: an hour on one core."""
+    return UpsamplingRecipe(
         name="garments-128",
-        network=GeneratorConfig(channels=(192, 160, 96, 48, 32)),
-        stages=(*garments_64().stages, (5, 4000, 0.4)),
-        lr=4e-4,
+        network=CascadeConfig(),
+        stages=((128, 9000),),
+        batch_size=16,
+        lr=5e-4,
+        weights={"l1": 10.0, "coarse": 20.0, "adversarial": 1.0, "features": 4.0, "penalty": 0.5},
+        penalise_made=True,
+        critic=PatchConfig(channels=(48, 96, 128), scales=3, classes=13, squares=True),
     )
 
 
@@ -236,7 +242,7 @@ def quick(recipe: Recipe) -> Recipe:
         return replace(recipe, network=thin, stages=((32, 4), (64, 4)), batch_size=2)
     if isinstance(recipe, HarmonizeRecipe):
         return replace(recipe, network=HarmonizeConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)
-    if isinstance(recipe, ColorwayRecipe | LinesRecipe | RelightRecipe | SketchRecipe):
+    if isinstance(recipe, ColorwayRecipe | LinesRecipe | RelightRecipe | SketchRecipe | UpsamplingRecipe):
         return quick_translator(recipe)
     if isinstance(recipe, WatermarkRecipe):
         faint = WatermarkConfig(size=32, hiding=(4, 4, 4), reading=(4, 4, 4, 4), message=2)
@@ -247,7 +253,9 @@ def quick(recipe: Recipe) -> Recipe:
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)
 
 
-def quick_translator(recipe: ColorwayRecipe | LinesRecipe | RelightRecipe | SketchRecipe) -> Recipe:
+def quick_translator(
+    recipe: ColorwayRecipe | LinesRecipe | RelightRecipe | SketchRecipe | UpsamplingRecipe,
+) -> Recipe:
     """As `quick`, for what is trained against a `PatchDiscriminator`."""
     critic = replace(recipe.critic, channels=(4, 4))
     stages = ((32, 4), (64, 4))
@@ -257,6 +265,9 @@ def quick_translator(recipe: ColorwayRecipe | LinesRecipe | RelightRecipe | Sket
     if isinstance(recipe, SketchRecipe):
         lines = SketchConfig(channels=(4, 4, 4, 4), blocks=1, style=4, palette=26)
         return replace(recipe, network=lines, critic=critic, stages=stages, batch_size=2)
+    if isinstance(recipe, UpsamplingRecipe):
+        cascade = CascadeConfig(channels=(8, 8, 8, 8), fine=(4, 4, 4), blocks=(1, 1, 1))
+        return replace(recipe, network=cascade, critic=critic, stages=((128, 8),), batch_size=2)
     if isinstance(recipe, ColorwayRecipe):
         dye = ColorwayConfig(channels=(4, 4, 4, 4, 4), blocks=1)
         return replace(recipe, network=dye, critic=critic, stages=stages, batch_size=2)

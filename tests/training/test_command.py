@@ -23,6 +23,9 @@ def models(catalogue, curated, tmp_path_factory):
         run = home / "runs" / name
         main([name, "--quick", "--data", str(data), "--out", str(run), *SLOW])
         main(["export", str(run), "--models", str(home / "models"), *FACTS])
+    run, start = home / "runs" / "garments-128", home / "runs" / "garments-64"
+    main(["garments-128", "--quick", "--data", str(curated), "--out", str(run), "--start", str(start), *SLOW])
+    main(["export", str(run), "--models", str(home / "models"), *FACTS])
     run, start = home / "runs" / "enhance-x4", home / "models" / "enhance-x2" / "1"
     main(["enhance-x4", "--quick", "--data", str(catalogue), "--out", str(run), "--start", str(start), *SLOW])
     main(["export", str(run), "--models", str(home / "models"), *FACTS])
@@ -60,14 +63,15 @@ def test_a_photo_keeps_its_split_when_others_come_or_go(curated, catalogue, tmp_
 def test_what_was_trained_can_be_served(models):
     served = read_models(models)  # checks manifests and hashes
 
-    assert set(served) == {"garments-64", "enhance-x2", "enhance-x4", "restoration-level"}
-    assert served["garments-64"].manifest.classes == ("cup", "sign")
-    session = onnxruntime.InferenceSession(served["garments-64"].data, providers=["CPUExecutionProvider"])
+    assert set(served) == {"garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level"}
     inputs = {"z": np.zeros((2, 64), np.float32), "label": np.array([0, 1]), "truncation": np.ones(2, np.float32)}
-    assert session.run(None, inputs)[0].shape == (2, 64, 64, 4)
+    for name, side in (("garments-64", 64), ("garments-128", 128)):
+        assert served[name].manifest.classes == ("cup", "sign")
+        session = onnxruntime.InferenceSession(served[name].data, providers=["CPUExecutionProvider"])
+        assert session.run(None, inputs)[0].shape == (2, side, side, 4)
 
 
-@pytest.mark.parametrize("name", ["garments-64", "enhance-x2", "enhance-x4", "restoration-level"])
+@pytest.mark.parametrize("name", ["garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level"])
 def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     manifest = json.loads((models / name / "1" / "manifest.json").read_text())
 
@@ -81,13 +85,14 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     ("name", "measure"),
     [
         ("garments-64", "coverage"),
+        ("garments-128", "coverage"),
         ("enhance-x2", "PSNR (Y) above bicubic, mean"),
         ("enhance-x4", "PSNR (Y) above bicubic, worst"),
         ("restoration-level", "mean absolute error"),
     ],
 )
 def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalogue, name, measure):
-    folder, data = models / name / "1", curated if name == "garments-64" else catalogue
+    folder, data = models / name / "1", curated if name.startswith("garments") else catalogue
     main(["evaluate", str(folder), "--data", str(data), "--save"])
 
     quality = {

@@ -17,50 +17,63 @@ from training.harmonization import HarmonizeTrainer, View
 from training.lining import Lining, of_view
 from training.loop import train
 from training.matting import MattingTrainer
+from training.networks.generator import Generator
 from training.recipes import RECIPES, quick
 from training.recolouring import Colouring
 from training.relighting import Relighting
 from training.restoration import RestorationTrainer
 from training.sketching import Sketching
-from training.translation import TranslationTrainer
+from training.translation import AdversarialSettings, TranslationTrainer
+from training.upsampling import Upsampling
 from training.watermarking import WatermarkTrainer
+
+CLASSES = tuple("abcdefghijklm")
 
 
 def make(name, **changes):
     recipe = replace(quick(RECIPES[name]()), **changes)
     random = np.random.default_rng(0)
+    if isinstance(recipe, AdversarialSettings):
+        return recipe, TranslationTrainer(recipe, translation(name, recipe, random))
     if name.startswith(("garments", "evaluator", "dcgan-64")):
         trainer = {"garments": GanTrainer, "evaluator": EvaluatorTrainer, "dcgan": DcganTrainer}[name.split("-")[0]]
-        pictures = random.integers(0, 256, (20, 64, 64, 4), dtype=np.uint8)
-        return recipe, trainer(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
+        return recipe, trainer(recipe, products(64, random))
     if name == "dcgan-28":
         pictures = random.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
-        return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, tuple("abcdefghij")))
+        return recipe, DcganTrainer(recipe, Labelled(pictures, np.arange(20) % 10, CLASSES[:10]))
     if name.startswith("cutout"):
-        products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
-        return recipe, MattingTrainer(recipe, Material(products, products, products, [], []))
-    if name == "from-sketch":
-        pictures = random.integers(0, 256, (20, 128, 128, 4), dtype=np.uint8)
-        task = Sketching(recipe, Labelled(pictures, np.arange(20) % 13, tuple("abcdefghijklm")))
-        return recipe, TranslationTrainer(recipe, task)
-    if name == "colorway":
-        products = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8) for _ in range(3)]
-        return recipe, TranslationTrainer(recipe, Colouring(recipe, products))
-    if name == "relight":
-        view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
-        task = Relighting(recipe, [view], Material(products=[view.studio]))
-        return recipe, TranslationTrainer(recipe, task)
-    if name == "sketch":
-        scene, studio = (random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4))
-        return recipe, TranslationTrainer(recipe, Lining(recipe, [of_view(scene, studio)]))
+        photos = [random.integers(0, 256, (40, 30, 4), dtype=np.uint8)]
+        return recipe, MattingTrainer(recipe, Material(photos, photos, photos, [], []))
     if name == "harmonize":
-        view = View(*(random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)))
-        return recipe, HarmonizeTrainer(recipe, [view])
+        return recipe, HarmonizeTrainer(recipe, [View(*view(random))])
     photos = Photos([random.integers(0, 256, (300, 300, 3), dtype=np.uint8)])
     if name == "watermark":
-        products = Labelled(random.integers(0, 256, (4, 128, 128, 4), dtype=np.uint8), np.arange(4) % 2, ("a", "b"))
-        return recipe, WatermarkTrainer(recipe, photos, products)
+        return recipe, WatermarkTrainer(recipe, photos, products(128, random))
     return recipe, RestorationTrainer(recipe, photos)
+
+
+def translation(name, recipe, random):
+    """The task of a recipe that is trained against a patch discriminator."""
+    if name == "garments-128":
+        torch.manual_seed(0)
+        return Upsampling(recipe, products(128, random), Generator(recipe.network), torch.device("cpu"))
+    if name == "from-sketch":
+        return Sketching(recipe, products(128, random))
+    if name == "colorway":
+        return Colouring(recipe, [random.integers(0, 256, (40, 30, 4), dtype=np.uint8) for _ in range(3)])
+    scene, studio = view(random)
+    if name == "relight":
+        return Relighting(recipe, [View(scene, studio)], Material(products=[studio]))
+    return Lining(recipe, [of_view(scene, studio)])
+
+
+def products(side, random):
+    return Labelled(random.integers(0, 256, (20, side, side, 4), dtype=np.uint8), np.arange(20) % 13, CLASSES)
+
+
+def view(random):
+    """A scene, and the same in a studio."""
+    return [random.integers(0, 256, (40, 30, depth), dtype=np.uint8) for depth in (3, 4)]
 
 
 def weights(trainer):

@@ -1,0 +1,148 @@
+"""A generator's second stage: it begins with the first one's picture, knows real ones made small, and goes with it."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from training.adversarial import GanTrainer
+from training.checkpoint import CheckpointError
+from training.data import DataError, Labelled
+from training.dcgan import DcganTrainer
+from training.loop import train
+from training.networks.cascade import Cascade, CascadeConfig, Upsampler
+from training.networks.generator import Generator
+from training.recipes import RECIPES, quick
+from training.translation import TranslationTrainer
+from training.upsampling import Upsampling, first_stage, grain, small_of
+
+CLASSES = tuple("abcdefghijklm")
+
+
+def products(side):
+    """A square of one colour over white each, (16, S, S, 4)."""
+    random = np.random.default_rng(0)
+    pictures = np.full((16, side, side, 4), (255, 255, 255, 0), np.uint8)
+    low, high = side // 4, 3 * side // 4
+    pictures[:, low:high, low:high, :3] = random.integers(0, 200, (16, 1, 1, 3))
+    pictures[:, low:high, low:high, 3] = 255
+    return Labelled(pictures, np.arange(16) % 13, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run at 64 px."""
+    folder = tmp_path_factory.mktemp("runs") / "garments-64"
+    recipe = quick(RECIPES["garments-64"]())
+    train(GanTrainer(recipe, products(64)), asdict(recipe), folder)
+    return folder
+
+
+def made(run):
+    """Recipe, task and trainer of a second stage."""
+    recipe, first = first_stage(quick(RECIPES["garments-128"]()), run)
+    task = Upsampling(recipe, products(128), first, torch.device("cpu"))
+    return recipe, task, TranslationTrainer(recipe, task)
+
+
+def test_an_untrained_second_stage_enlarges_and_keeps_white_ground_white():
+    torch.manual_seed(0)
+    config = CascadeConfig()
+    coarse = torch.from_numpy(products(32).pictures[:3]).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        found = Upsampler(config)(coarse, torch.tensor([0, 5, 12]))
+
+    assert (config.coarse, config.size) == (32, 128)
+    assert found.shape == (3, 4, 128, 128)
+    assert (F.avg_pool2d(found, 4) - coarse).abs().mean() < 0.1
+    assert (found[:, :3, :16] - 1).abs().max() < 0.1  # what alpha is nearly 0 for
+
+
+def test_the_first_stage_is_what_was_trained_and_stays_so(run, tmp_path):
+    recipe, _, trainer = made(run)
+    before = {name: one.clone() for name, one in trainer.net.first.state_dict().items()}
+    second = {name: one.clone() for name, one in trainer.ema.second.state_dict().items()}
+    train(trainer, asdict(recipe), tmp_path / "run")
+
+    former = GanTrainer(quick(RECIPES["garments-64"]()), products(64))
+    train(former, asdict(former.recipe), run)  # finished: what it had is put back
+    assert recipe.start == "garments-64, 32 images"
+    weights = former.ema.state_dict()
+    for stage in (trainer.net.first, trainer.ema.first):
+        assert all(torch.equal(one, before[name]) for name, one in stage.state_dict().items())
+        assert all(torch.equal(one, weights[name]) for name, one in stage.state_dict().items() if name != "style_mean")
+    assert any(not torch.equal(one, second[name]) for name, one in trainer.ema.second.state_dict().items())
+    assert before["style_mean"].abs().max() > 0
+
+
+def test_a_cascade_is_called_like_a_generator():
+    torch.manual_seed(0)
+    config = CascadeConfig(channels=(8, 8, 8, 8))
+    net, z, label = Cascade(config), torch.randn(2, 64), torch.tensor([3, 3])
+    net.measure_style_mean()
+    with torch.no_grad():
+        whole, mean = (net(z, label, torch.full((2,), amount)) for amount in (1.0, 0.0))
+        plain = Generator(config)(z, label)
+
+    assert plain.shape == (2, 4, 64, 64)
+    assert whole.shape == (2, 4, 128, 128)
+    assert torch.equal(mean[0], mean[1])  # truncation 0 is the class's mean, whatever the seed
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_a_sample_is_a_real_product_made_small_or_a_generated_one(run):
+    _, task, _ = made(run)
+    batch = task.batch(128, 64, np.random.default_rng(3))
+    small, paired = small_of(batch), batch.paired > 0
+    apart = (small - F.avg_pool2d(batch.target, 4)).abs().mean((1, 2, 3))
+
+    assert batch.source.shape == batch.target.shape == (64, 4, 128, 128)
+    assert small.shape == (64, 4, 32, 32)
+    assert 16 < paired.sum() < 48
+    assert apart[paired].max() < 0.05
+    assert apart[~paired].min() > 0.05
+    ground = F.avg_pool2d(batch.target, 4)[paired][:, 3:] == 0
+    assert (small[paired][:, :3][ground.expand(-1, 3, -1, -1)] == 1).all()  # noise is for products alone
+    again = task.batch(128, 64, np.random.default_rng(3))
+    assert all(torch.equal(one, other) for one, other in zip(batch, again, strict=True))
+
+
+def test_grain_is_what_is_fine_inside_and_no_more_of_it_than_a_print_has():
+    plain = torch.from_numpy(products(32).pictures[:2]).permute(0, 3, 1, 2).float() / 255
+    chequered = plain.clone()
+    inside = plain[:, 3:] > 0
+    checks = 2.0 * ((torch.arange(32)[:, None] + torch.arange(32)) % 2) - 1
+    chequered[:, :3] += 0.1 * inside * checks
+    faint = plain + 0.1 * (chequered - plain)
+
+    assert grain(plain).abs().max() < 1e-6
+    assert (grain(chequered)[~inside.expand(-1, 3, -1, -1)] == 0).all()
+    middle = (slice(None), slice(None), slice(12, 20), slice(12, 20))
+    assert 0.07 < grain(chequered)[middle].square().mean().sqrt() < 0.09
+    assert torch.allclose(grain(faint)[middle], 0.01 * checks[12:20, 12:20].expand(2, 3, 8, 8), atol=1e-3)
+
+
+def test_terms_know_the_truth_where_there_is_one(run):
+    _, task, _ = made(run)
+    batch = task.batch(128, 8, np.random.default_rng(1))
+    right = task.terms(batch.target, batch._replace(paired=torch.ones(8)))
+    enlarged = task.terms(batch.source, batch)
+    other = task.terms(batch.source.flip(0), batch)
+
+    assert right["l1"] == 0
+    assert 0 < enlarged["l1"] < other["l1"]
+    assert enlarged["coarse"] < 1e-6 < 0.02 < other["coarse"]
+    alone = task.terms(batch.source.flip(0), batch._replace(paired=torch.zeros(8)))
+    assert alone["l1"] == 0
+
+
+def test_what_cannot_be_finished_says_why(run, tmp_path):
+    recipe = quick(RECIPES["garments-128"]())
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        first_stage(recipe, tmp_path)
+    textbook = quick(RECIPES["dcgan-64"]())
+    train(DcganTrainer(textbook, products(64)), asdict(textbook), tmp_path / "dcgan")
+    with pytest.raises(DataError, match="no run of a generator that garments-128 can finish"):
+        first_stage(recipe, tmp_path / "dcgan")

@@ -1,0 +1,148 @@
+"""What the second stage of `garments-128` learns from: real products made small, and what the first stage makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.augment import mirror, shift
+from training.checkpoint import state_of
+from training.composites import Random, floats
+from training.data import DataError, Labelled
+from training.networks.cascade import SCALE, Cascade, CascadeConfig
+from training.networks.generator import Generator
+from training.translation import AdversarialSettings, Batch
+
+NOISE = 0.03
+"""The most that is added to a real product made small, which is cleaner than a generated one: standard deviation."""
+GRAIN = 0.08
+"""The same of what is finer than GRAIN_SIDE px in a generated product. What has more of it is printed."""
+GRAIN_SIDE = 5
+TRUNCATION = (0.6, 1.0)
+"""Of the generated ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingRecipe(AdversarialSettings):
+    """Settings of the training; `generated` is the share of samples of the first stage, which have no truth."""
+
+    name: str
+    network: CascadeConfig
+    generated: float = 0.5
+    seed: int = 0
+    start: str = ""
+    """The run that made the first stage."""
+
+
+class Upsampling:
+    """See `translation.Task`. The source is a small product, every pixel of it 4 x 4, the target a product over white.
+
+    The small one is the target made small, or generated; then the target is any product of the class. The discriminator
+    sees the picture alone: it could tell a real source by its grain. What is told is the class.
+    """
+
+    channels = 4
+
+    def __init__(self, recipe: UpsamplingRecipe, data: Labelled, first: Generator, device: torch.device) -> None:
+        self.recipe, self.data, self.device = recipe, data, device
+        self._first = first.to(device)
+        self._by_class = [np.flatnonzero(data.labels == label) for label in range(recipe.network.classes)]
+
+    def network(self) -> nn.Module:
+        net = Cascade(self.recipe.network)
+        net.first.load_state_dict(self._first.state_dict())
+        net.first.requires_grad_(False)
+        return net
+
+    def batch(self, side: int, count: int, random: Random) -> Batch:
+        chosen = random.integers(0, len(self.data.labels), count)
+        label = torch.from_numpy(self.data.labels[chosen])
+        seeds = torch.Generator().manual_seed(int(random.integers(2**62)))
+        products = torch.from_numpy(self.data.pictures[chosen]).permute(0, 3, 1, 2).float() / 255
+        target = shift(mirror(F.interpolate(products, size=(side, side), mode="area"), seeds), seeds)
+        small = F.avg_pool2d(target, SCALE)
+        made = self._generated(label, side // SCALE, random, seeds)
+        share = torch.from_numpy(floats(random.random((count, 1, 1, 1))))
+        rough = F.pad(share * grain(made).roll(1, 0) + noise(small, random), (0, 0, 0, 0, 0, 1))
+        generated = torch.from_numpy(random.random(count) < self.recipe.generated)[:, None, None, None]
+        small = torch.where(generated, made, (small + (small[:, 3:] > 0) * rough).clamp(0, 1))
+        source = F.interpolate(small, scale_factor=SCALE, mode="nearest")
+        paired = (~generated).float().flatten()
+        return Batch(source, target, torch.ones(count, 1, side, side), label[:, None].float(), paired)
+
+    @torch.no_grad()
+    def _generated(self, label: Tensor, side: int, random: Random, seeds: torch.Generator) -> Tensor:
+        z = torch.from_numpy(floats(random.standard_normal((len(label), self.recipe.network.z_size))))
+        truncation = torch.from_numpy(floats(random.uniform(*TRUNCATION, len(label))))
+        made = self._first(*(one.to(self.device) for one in (z, label, truncation)))
+        # Moved like real ones, so that nobody can be told by the place.
+        return F.interpolate(shift(made.cpu(), seeds), size=(side, side), mode="area").clamp(0, 1)
+
+    def seen(self, batch: Batch) -> Tensor:
+        return batch.source[:, :0]
+
+    def label(self, batch: Batch) -> Tensor:
+        return batch.told[:, 0].long()
+
+    def translated(self, net: nn.Module, batch: Batch) -> Tensor:
+        return cast(Cascade, net).second(small_of(batch), self.label(batch))  # type: ignore[no-any-return]
+
+    def terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """`l1` of those that have a truth; `coarse` is how far all are, made small again, from what they began with."""
+        gap = (made - batch.target).abs().mean((1, 2, 3))
+        apart = F.avg_pool2d(made, 2 * SCALE) - F.avg_pool2d(small_of(batch), 2)
+        return {
+            "l1": (gap * batch.paired).sum() / batch.paired.sum().clamp(min=1),
+            "coarse": apart.abs().mean(),
+        }
+
+
+def small_of(batch: Batch) -> Tensor:
+    """The small products that a batch's source shows: (N, 4, S/4, S/4)."""
+    return batch.source[:, :, ::SCALE, ::SCALE]
+
+
+def grain(small: Tensor) -> Tensor:
+    """What is finer than GRAIN_SIDE px well inside small products (N, 4, S, S): (N, 3, S, S), at most GRAIN of it."""
+    alpha = small[:, 3:]
+    colour = small[:, :3] - (1 - alpha)
+    around = (F.avg_pool2d(one, GRAIN_SIDE, 1, GRAIN_SIDE // 2) for one in (colour, alpha))
+    mean, share = around
+    inside = -F.max_pool2d(-alpha, 3, 1, 1)
+    fine = inside * (colour - mean / share.clamp(min=0.01))
+    strength = (fine.square().mean((1, 2, 3)) / inside.mean((1, 2, 3)).clamp(min=0.01)).sqrt()
+    return fine * (GRAIN / strength.clamp(min=GRAIN))[:, None, None, None]
+
+
+def noise(small: Tensor, random: Random) -> Tensor:
+    """Noise for small products (N, C, S, S): (N, 3, S, S) of every strength up to NOISE, grey and coloured."""
+    grey, coloured = (floats(random.standard_normal((len(small), channels, *small.shape[2:]))) for channels in (1, 3))
+    amounts = floats(random.uniform(0, NOISE, (2, len(small), 1, 1, 1)))
+    return torch.from_numpy(amounts[0] * grey + amounts[1] * coloured)
+
+
+def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, Generator]:
+    """The averaged generator of a run of `garments-64`, to be a recipe's first stage, and the recipe with its sizes.
+
+    Raises:
+        CheckpointError: there is no such run.
+        DataError: it is of another network.
+    """
+    weights, facts = state_of(run)
+    try:
+        network: dict[str, Any] = facts["recipe"]["network"]
+        sizes = network | {"channels": tuple(network["channels"])}
+        config = replace(recipe.network, **sizes)
+        first = Generator(config)
+        first.load_state_dict(weights["ema"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise DataError(f"{run} is no run of a generator that {recipe.name} can finish: {error}") from error
+    first.measure_style_mean()
+    start = f"{facts['recipe']['name']}, {facts['images_seen']:,} images"
+    return replace(recipe, network=config, start=start), first.eval().requires_grad_(False)
