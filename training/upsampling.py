@@ -15,6 +15,7 @@ from training.augment import mirror, shift
 from training.checkpoint import state_of
 from training.composites import Random, floats
 from training.data import DataError, Labelled
+from training.networks.blocks import smooth
 from training.networks.cascade import SCALE, Cascade, CascadeConfig
 from training.networks.generator import Generator
 from training.translation import AdversarialSettings, Batch
@@ -43,8 +44,8 @@ class UpsamplingRecipe(AdversarialSettings):
 class Upsampling:
     """See `translation.Task`. The source is a small product, every pixel of it 4 x 4, the target a product over white.
 
-    The small one is the target made small, or generated; then the target is any product of the class. The discriminator
-    sees the picture alone: it could tell a real source by its grain. What is told is the class.
+    The small one is the target made small and smoothed, or a generated one; then the target is any product of the
+    class. The discriminator sees the picture alone: it could tell a real source by its grain. What is told is the class.
     """
 
     channels = 4
@@ -71,7 +72,7 @@ class Upsampling:
         share = torch.from_numpy(floats(random.random((count, 1, 1, 1))))
         rough = F.pad(share * grain(made).roll(1, 0) + noise(small, random), (0, 0, 0, 0, 0, 1))
         generated = torch.from_numpy(random.random(count) < self.recipe.generated)[:, None, None, None]
-        small = torch.where(generated, made, (small + (small[:, 3:] > 0) * rough).clamp(0, 1))
+        small = smooth(torch.where(generated, made, (small + (small[:, 3:] > 0) * rough).clamp(0, 1)))
         source = F.interpolate(small, scale_factor=SCALE, mode="nearest")
         paired = (~generated).float().flatten()
         return Batch(source, target, torch.ones(count, 1, side, side), label[:, None].float(), paired)
@@ -96,7 +97,7 @@ class Upsampling:
     def terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
         """`l1` of those that have a truth; `coarse` is how far all are, made small again, from what they began with."""
         gap = (made - batch.target).abs().mean((1, 2, 3))
-        apart = F.avg_pool2d(made, 2 * SCALE) - F.avg_pool2d(small_of(batch), 2)
+        apart = F.avg_pool2d(smooth(F.avg_pool2d(made, SCALE)) - small_of(batch), 2)
         return {
             "l1": (gap * batch.paired).sum() / batch.paired.sum().clamp(min=1),
             "coarse": apart.abs().mean(),

@@ -12,6 +12,7 @@ from training.checkpoint import CheckpointError
 from training.data import DataError, Labelled
 from training.dcgan import DcganTrainer
 from training.loop import train
+from training.networks.blocks import smooth
 from training.networks.cascade import Cascade, CascadeConfig, Upsampler
 from training.networks.generator import Generator
 from training.recipes import RECIPES, quick
@@ -96,14 +97,15 @@ def test_a_sample_is_a_real_product_made_small_or_a_generated_one(run):
     _, task, _ = made(run)
     batch = task.batch(128, 64, np.random.default_rng(3))
     small, paired = small_of(batch), batch.paired > 0
-    apart = (small - F.avg_pool2d(batch.target, 4)).abs().mean((1, 2, 3))
+    truth = smooth(F.avg_pool2d(batch.target, 4))
+    apart = (small - truth).abs().mean((1, 2, 3))
 
     assert batch.source.shape == batch.target.shape == (64, 4, 128, 128)
     assert small.shape == (64, 4, 32, 32)
     assert 16 < paired.sum() < 48
     assert apart[paired].max() < 0.05
     assert apart[~paired].min() > 0.05
-    ground = F.avg_pool2d(batch.target, 4)[paired][:, 3:] == 0
+    ground = truth[paired][:, 3:] == 0
     assert (small[paired][:, :3][ground.expand(-1, 3, -1, -1)] == 1).all()  # noise is for products alone
     again = task.batch(128, 64, np.random.default_rng(3))
     assert all(torch.equal(one, other) for one, other in zip(batch, again, strict=True))
@@ -127,15 +129,15 @@ def test_grain_is_what_is_fine_inside_and_no_more_of_it_than_a_print_has():
 def test_terms_know_the_truth_where_there_is_one(run):
     _, task, _ = made(run)
     batch = task.batch(128, 8, np.random.default_rng(1))
-    right = task.terms(batch.target, batch._replace(paired=torch.ones(8)))
-    enlarged = task.terms(batch.source, batch)
-    other = task.terms(batch.source.flip(0), batch)
+    small = smooth(F.avg_pool2d(batch.target, 4))
+    batch = batch._replace(source=F.interpolate(small, scale_factor=4.0), paired=torch.ones(8))
+    right, enlarged, other = (task.terms(one, batch) for one in (batch.target, batch.source, batch.target.flip(0)))
 
-    assert right["l1"] == 0
-    assert 0 < enlarged["l1"] < other["l1"]
-    assert enlarged["coarse"] < 1e-6 < 0.02 < other["coarse"]
-    alone = task.terms(batch.source.flip(0), batch._replace(paired=torch.zeros(8)))
+    assert right["l1"] == 0 < enlarged["l1"] < other["l1"]
+    assert right["coarse"] < 1e-6 < enlarged["coarse"] < 0.02 < other["coarse"]
+    alone = task.terms(batch.target.flip(0), batch._replace(paired=torch.zeros(8)))
     assert alone["l1"] == 0
+    assert alone["coarse"] == other["coarse"]
 
 
 def test_what_cannot_be_finished_says_why(run, tmp_path):

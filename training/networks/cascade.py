@@ -93,8 +93,8 @@ class Cascade(nn.Module):
         self.first.measure_style_mean()
 
     def coarse(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        """What the second stage begins with: (N, 4, S/4, S/4) in [0, 1]."""
-        return downsample(self.first(z, label, truncation)).clamp(0, 1)
+        """What the second stage begins with, the first one's picture halved and smoothed: (N, 4, S/4, S/4) in [0, 1]."""
+        return smooth(downsample(self.first(z, label, truncation)).clamp(0, 1))
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
         return cast(Tensor, self.second(self.coarse(z, label, truncation), label))
