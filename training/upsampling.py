@@ -44,8 +44,8 @@ class UpsamplingRecipe(AdversarialSettings):
 class Upsampling:
     """See `translation.Task`. The source is a small product, every pixel of it 4 x 4, the target a product over white.
 
-    The small one is the target made small and smoothed, or a generated one; then the target is any product of the
-    class. The discriminator sees the picture alone: it could tell a real source by its grain. What is told is the class.
+    The small one is the target made small and smoothed, or a generated one; then the target is any product of its
+    class. The discriminator sees the picture alone, since it could tell a real source by its grain. The class is told.
     """
 
     channels = 4
@@ -75,7 +75,8 @@ class Upsampling:
         small = smooth(torch.where(generated, made, (small + (small[:, 3:] > 0) * rough).clamp(0, 1)))
         source = F.interpolate(small, scale_factor=SCALE, mode="nearest")
         paired = (~generated).float().flatten()
-        return Batch(source, target, torch.ones(count, 1, side, side), label[:, None].float(), paired)
+        told = torch.cat([label[:, None].float(), torch.randn(count, self.recipe.network.z_size, generator=seeds)], 1)
+        return Batch(source, target, torch.ones(count, 1, side, side), told, paired)
 
     @torch.no_grad()
     def _generated(self, label: Tensor, side: int, random: Random, seeds: torch.Generator) -> Tensor:
@@ -92,7 +93,7 @@ class Upsampling:
         return batch.told[:, 0].long()
 
     def translated(self, net: nn.Module, batch: Batch) -> Tensor:
-        return cast(Cascade, net).second(small_of(batch), self.label(batch))  # type: ignore[no-any-return]
+        return cast(Cascade, net).second(small_of(batch), self.label(batch), batch.told[:, 1:])  # type: ignore[no-any-return]
 
     def terms(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
         """`l1` of those that have a truth; `coarse` is how far all are, made small again, from what they began with."""

@@ -26,11 +26,12 @@ SCALE = 4
 class CascadeConfig(GeneratorConfig):
     """Sizes of both stages: the generator's, and what the upsampler has at half, once and twice the size it is given.
 
-    `fine` are its channels, `blocks` its residual blocks.
+    `fine` are its channels, `blocks` its residual blocks, `weaves` the maps of each of its two textures.
     """
 
     fine: tuple[int, int, int] = (64, 48, 32)
     blocks: tuple[int, int, int] = (1, 2, 2)
+    weaves: int = 8
 
     @property
     def coarse(self) -> int:
@@ -43,9 +44,28 @@ class CascadeConfig(GeneratorConfig):
         return SCALE * self.coarse
 
 
-class Upsampler(nn.Module):
-    """coarse (N, 4, S, S) over white with its alpha, in [0, 1], and label (N,) int64 -> (N, 4, 4S, 4S), unclamped.
+class Weave(nn.Module):
+    """(N, z_size, 1, 1) and a side -> (N, channels, side, side): noise that is always the same, mixed as z says.
 
+    What is fine in cloth is random, and a network that is shown nothing random must make it of edges, whose echoes it
+    draws (so did this one's first version). The noise of StyleGAN (Karras et al. 2019), but a function of the seed.
+    """
+
+    def __init__(self, z_size: int, maps: int, channels: int, tile: int) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.randn(1, maps, tile, tile))
+        self.mix = conv(z_size, maps, kernel=1)
+        self.spread = conv(maps, channels, kernel=1, gain=0.3)
+
+    def forward(self, z: Tensor, side: int) -> Tensor:
+        repeats = side // self.maps.shape[-1]
+        return cast(Tensor, self.spread(self.maps.repeat(1, 1, repeats, repeats) * self.mix(z)))
+
+
+class Upsampler(nn.Module):
+    """coarse (N, 4, S, S) over white with its alpha, in [0, 1], label (N,) int64, z (N, z_size) -> (N, 4, 4S, 4S).
+
+    Unclamped.
     Draws how a colour and an alpha differ from the coarse ones enlarged, and lays the one over white with the other.
     The picture is written at twice the size of its features, by sub-pixel convolution (Shi et al. 2016).
     """
@@ -61,14 +81,19 @@ class Upsampler(nn.Module):
             nn.ModuleList(ResidualBlock(channels, config.embedding) for _ in range(blocks))
             for channels, blocks in zip(config.fine, config.blocks, strict=True)
         )
+        self.weaves = nn.ModuleList(
+            Weave(config.z_size, config.weaves, channels, config.coarse) for channels in (once, twice)
+        )
         self.draw = conv(twice, 16, gain=0.1)
 
-    def forward(self, coarse: Tensor, label: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, label: Tensor, z: Tensor) -> Tensor:
         style = self.embedding(label)[:, :, None, None]
         read = self.read(2 * coarse - 1)
         features = self._through(0, self.down(downsample(read)), style)
-        features = self._through(1, read + self.ups[0](upsample(features)), style)
-        features = self._through(2, self.ups[1](upsample(features)), style)
+        for level, weave in enumerate(self.weaves):
+            features = self.ups[level](upsample(features)) + (read if level == 0 else 0)
+            features = features + weave(z[:, :, None, None], features.shape[-1])
+            features = self._through(level + 1, features, style)
         drawn = upsample(upsample(coarse)) + smooth(F.pixel_shuffle(self.draw(leaky(features)), 2))
         colour, alpha = drawn[:, :3], drawn[:, 3:]
         return torch.cat([1 + alpha * (colour - 1), alpha], 1)
@@ -93,8 +118,9 @@ class Cascade(nn.Module):
         self.first.measure_style_mean()
 
     def coarse(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        """What the second stage begins with, the first one's picture halved and smoothed: (N, 4, S/4, S/4) in [0, 1]."""
+        """What the second stage begins with, the first's picture halved and smoothed: (N, 4, S/4, S/4) in [0, 1]."""
         return smooth(downsample(self.first(z, label, truncation)).clamp(0, 1))
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        return cast(Tensor, self.second(self.coarse(z, label, truncation), label))
+        coarse = self.coarse(z, label, truncation)
+        return cast(Tensor, self.second(coarse, label, z if truncation is None else truncation[:, None] * z))
