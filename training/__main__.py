@@ -127,9 +127,9 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
     if name.startswith("cutout") or name == "enhance-x4":
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
-    if name in ("garments-coarse", "garments-128"):
+    if name == "garments-128":
         command.add_argument(
-            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 or -coarse to go on from"
+            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 to go on from"
         )
     if name.startswith("garments") and name != "garments-128":
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
@@ -214,7 +214,7 @@ def prepare(
         raise DataError(f"{recipe.name} learns from one folder")
     if isinstance(recipe, UpsamplingRecipe):
         return prepare_second_stage(recipe, folders[0], device, start)
-    return prepare_of_one(recipe, folders[0], device, start)
+    return prepare_of_one(recipe, folders[0], device)
 
 
 def prepare_restoration(
@@ -282,19 +282,19 @@ def prepare_second_stage(
 
 
 def prepare_of_one(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from one folder."""
     if isinstance(recipe, SketchRecipe | GanRecipe | EvaluatorRecipe) or (
         isinstance(recipe, DcganRecipe) and recipe.network.classes
     ):
-        return prepare_products(recipe, folder, device, start)
+        return prepare_products(recipe, folder, device)
     grey = read_fashion_mnist(folder)
     return recipe, DcganTrainer(recipe, grey, device), {"pictures": len(grey.labels), "classes": list(grey.classes)}
 
 
 def prepare_products(
-    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str, start: Path | None
+    recipe: SketchRecipe | GanRecipe | EvaluatorRecipe | DcganRecipe, folder: Path, device: str
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what learns from curated products: as many classes as these have."""
     if isinstance(recipe, SketchRecipe | EvaluatorRecipe):
@@ -314,10 +314,7 @@ def prepare_products(
         return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
         recipe = replace(recipe, network=replace(recipe.network, classes=classes))
-        trainer = GanTrainer(recipe, products, device)
-        if start is not None:
-            trainer.begin(start)
-        return trainer.recipe, trainer, facts
+        return recipe, GanTrainer(recipe, products, device), facts
     recipe = replace(recipe, network=replace(recipe.network, classes=classes))
     return recipe, DcganTrainer(recipe, products, device), facts
 

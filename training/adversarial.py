@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from training.augment import augment
 from training.averaged import follow
-from training.checkpoint import optimizer_tensors, restore_optimizer, state_of
-from training.data import DataError, Labelled
+from training.checkpoint import optimizer_tensors, restore_optimizer
+from training.data import Labelled
 from training.hardware import has_fast_bf16
 from training.losses import gradient_penalty, relativistic
 from training.networks.blocks import downsample
@@ -39,10 +38,6 @@ class GanRecipe:
     bf16: bool = True
     without: tuple[str, ...] = ()
     """Parts left out, to see what each is worth: some of PARTS."""
-    halved: bool = False
-    """Whether the discriminator sees pictures at half their side, for what takes no more of them than that."""
-    start: str = ""
-    """The run that this one goes on from, if any."""
 
     @property
     def steps(self) -> int:
@@ -88,7 +83,7 @@ class GanTrainer:
 
     def _reals(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         pictures, labels = self.data.batch(self.batch_size, random)
-        while pictures.shape[-1] > 8 * 2 ** (self.levels - 1 - self.recipe.halved):
+        while pictures.shape[-1] > 8 * 2 ** (self.levels - 1):
             pictures = downsample(pictures)
         return self._augmented(pictures, random).to(self.device), labels.to(self.device)
 
@@ -96,8 +91,7 @@ class GanTrainer:
         z = torch.randn(len(labels), self.recipe.network.z_size, generator=random).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             pictures = self.g(z, labels, levels=self.levels)
-        pictures = downsample(pictures.float()) if self.recipe.halved else pictures.float()
-        return self._augmented(pictures, random)
+        return self._augmented(pictures.float(), random)
 
     def _augmented(self, pictures: Tensor, random: torch.Generator) -> Tensor:
         return pictures if "augmentation" in self.recipe.without else augment(pictures, random)
@@ -155,20 +149,6 @@ class GanTrainer:
             "g_optimizer": optimizer_tensors(self.g_optimizer),
             "d_optimizer": optimizer_tensors(self.d_optimizer),
         }
-
-    def begin(self, run: Path) -> None:
-        """Go on from a run of the same network: with all that it had but its step.
-
-        Raises:
-            CheckpointError: there is no such run.
-            DataError: it is of another network.
-        """
-        groups, facts = state_of(run)
-        try:
-            self.restore(groups)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise DataError(f"{self.recipe.name} cannot go on from {run}: {error}") from error
-        self.recipe = replace(self.recipe, start=f"{facts['recipe']['name']}, {facts['images_seen']:,} images")
 
     def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
         self.g.load_state_dict(groups["g"])

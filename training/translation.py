@@ -74,6 +74,8 @@ class AdversarialSettings:
     penalty_every: int = 8
     penalise_made: bool = False
     """Whether the penalty is of the gradient at what the network makes too (R2), as in R3GAN (Huang et al. 2024)."""
+    trust_pairs: bool = False
+    """Whether what has a truth is held against that alone, and only the rest is judged by the discriminator."""
     ema_decay: float = 0.998
     critic: PatchConfig = field(default_factory=PatchConfig)
 
@@ -130,8 +132,11 @@ class TranslationTrainer:
         return [one.float() for one in logits], [one.float() for one in features]
 
     def _judged(self, batch: Batch, picture: Tensor) -> Tensor:
-        """What the discriminator sees: where the truth does not count, it sees the truth."""
-        return torch.cat([self.task.seen(batch), batch.target + (picture - batch.target) * (batch.weight > 0)], 1)
+        """What the discriminator sees: where the truth does not count, or is all that counts, it sees the truth."""
+        shown = batch.weight > 0
+        if self.settings.trust_pairs:
+            shown = shown & (batch.paired == 0)[:, None, None, None]
+        return torch.cat([self.task.seen(batch), batch.target + (picture - batch.target) * shown], 1)
 
     def _train_critic(self, batch: Batch, made: Tensor, penalised: bool) -> dict[str, float]:
         real, fake = self._judged(batch, batch.target), self._judged(batch, made)

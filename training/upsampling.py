@@ -35,7 +35,7 @@ class UpsamplingRecipe(AdversarialSettings):
 
     name: str
     network: CascadeConfig
-    generated: float = 0.5
+    generated: float = 0.6
     seed: int = 0
     start: str = ""
     """The run that made the first stage."""
@@ -45,7 +45,8 @@ class Upsampling:
     """See `translation.Task`. The source is a small product, every pixel of it 4 x 4, the target a product over white.
 
     The small one is the target made small and smoothed, or a generated one; then the target is any product of its
-    class. The discriminator sees the picture alone, since it could tell a real source by its grain. The class is told.
+    class. The discriminator sees the picture alone, since it could tell a real source by its grain. The class is told,
+    and noise: none where there is a truth, which has another one.
     """
 
     channels = 4
@@ -75,7 +76,8 @@ class Upsampling:
         small = smooth(torch.where(generated, made, (small + (small[:, 3:] > 0) * rough).clamp(0, 1)))
         source = F.interpolate(small, scale_factor=SCALE, mode="nearest")
         paired = (~generated).float().flatten()
-        told = torch.cat([label[:, None].float(), torch.randn(count, self.recipe.network.z_size, generator=seeds)], 1)
+        z = torch.randn(count, self.recipe.network.z_size, generator=seeds) * generated.flatten(1)
+        told = torch.cat([label[:, None].float(), z], 1)
         return Batch(source, target, torch.ones(count, 1, side, side), told, paired)
 
     @torch.no_grad()

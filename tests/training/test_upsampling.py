@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from training.adversarial import GanTrainer
-from training.checkpoint import CheckpointError, state_of
+from training.checkpoint import CheckpointError
 from training.data import DataError, Labelled
 from training.dcgan import DcganTrainer
 from training.loop import train
@@ -59,31 +59,6 @@ def test_an_untrained_second_stage_enlarges_and_keeps_white_ground_white():
     assert found.shape == (3, 4, 128, 128)
     assert (F.avg_pool2d(found, 4) - coarse).abs().mean() < 0.1
     assert (found[:, :3, :16] - 1).abs().max() < 0.1  # what alpha is nearly 0 for
-
-
-def test_a_run_goes_on_before_a_discriminator_that_sees_half_of_it(run, tmp_path):
-    recipe = quick(RECIPES["garments-coarse"]())
-    trainer = GanTrainer(recipe, products(64))
-    trainer.begin(run)
-    seen = []
-    trainer.d.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
-    before, known = trainer.state(), state_of(run)[0]
-    for group in ("g", "d", "ema", "g_optimizer", "d_optimizer"):
-        assert all(torch.equal(one, known[group][name]) for name, one in before[group].items())
-
-    assert trainer.recipe.start == "garments-64, 32 images"
-    train(trainer, asdict(trainer.recipe), tmp_path / "run")
-    assert set(seen[:16]) == {(4, 4, 8, 8)}  # of 16 px
-    assert set(seen[-16:]) == {(4, 4, 32, 32)}  # of 64 px
-    recipe, _ = first_stage(quick(RECIPES["garments-128"]()), tmp_path / "run")
-    assert recipe.start == "garments-coarse, 32 images"
-
-
-def test_a_run_of_another_network_is_not_gone_on_from(tmp_path):
-    textbook = quick(RECIPES["dcgan-64"]())
-    train(DcganTrainer(textbook, products(64)), asdict(textbook), tmp_path)
-    with pytest.raises(DataError, match="garments-coarse cannot go on from"):
-        GanTrainer(quick(RECIPES["garments-coarse"]()), products(64)).begin(tmp_path)
 
 
 def test_the_first_stage_is_what_was_trained_and_stays_so(run, tmp_path):
@@ -163,6 +138,18 @@ def test_terms_know_the_truth_where_there_is_one(run):
     alone = task.terms(batch.target.flip(0), batch._replace(paired=torch.zeros(8)))
     assert alone["l1"] == 0
     assert alone["coarse"] == other["coarse"]
+
+
+def test_what_has_a_truth_is_not_before_the_discriminator(run):
+    _, task, trainer = made(run)
+    batch = task.batch(128, 16, np.random.default_rng(2))
+    paired, drawn = batch.paired > 0, torch.rand_like(batch.target)
+    seen = trainer._judged(batch, drawn)
+
+    assert torch.equal(seen[paired], batch.target[paired])
+    assert torch.equal(seen[~paired], drawn[~paired])
+    assert (batch.told[paired, 1:] == 0).all()
+    assert (batch.told[~paired, 1:].std(1) > 0.5).all()
 
 
 def test_what_cannot_be_finished_says_why(run, tmp_path):
