@@ -57,6 +57,9 @@ def write_card(folder: Path) -> None:
 def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
     """The card of a manifest as Markdown."""
     training = manifest["training"]
+    seen = f"{training['images_seen']:,} images seen"
+    if manifest["task"] == "generate" and manifest["recipe"].get("start"):
+        seen += f", after {manifest['recipe']['start']}"
     lines = [f"# {manifest['name']}, version {manifest['version']}", "", PURPOSE[manifest["task"]], ""]
     if has_samples:
         caption = PICTURES[manifest["task"]].format(classes=", ".join(manifest.get("classes", [])))
@@ -70,7 +73,7 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
     if manifest.get("attribution"):
         lines.append(f"- Attribution: {manifest['attribution']}")
     lines += [
-        f"- Time: {training['minutes']} minutes on {training['hardware']}; {training['images_seen']:,} images seen",
+        f"- Time: {training['minutes']} minutes on {training['hardware']}; {seen}",
         f"- Recipe: {command(manifest['recipe'])}; its settings are in `manifest.json`",
         "",
         "## File",

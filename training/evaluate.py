@@ -6,6 +6,7 @@ Each measure becomes a record of the manifest's `quality`: measure, value, unit,
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def open_generator(folder: Path) -> Generator:
             raise EvaluationError(f"{folder} is no generator")
         name, seen = f"{manifest['name']}, version {manifest['version']}", manifest["training"]["images_seen"]
         classes, recipe = manifest["classes"], manifest["recipe"]
-        return Generator(name, f"{seen:,}", tuple(classes), recipe["network"]["z_size"], draw)
+        return Generator(name, in_words(seen, recipe), tuple(classes), recipe["network"]["z_size"], draw)
     weights, state = averaged_of(folder)
     graph = rounded(graph_of(state["recipe"], weights))
     if not isinstance(graph, GenerateGraph):
@@ -175,7 +176,13 @@ def open_generator(folder: Path) -> Generator:
 
     recipe, classes = state["recipe"], json.loads((folder / "data.json").read_text())["classes"]
     name = f"{recipe['name']} without {', '.join(recipe['without'])}" if recipe.get("without") else recipe["name"]
-    return Generator(f"{name}, a run", f"{state['images_seen']:,}", tuple(classes), recipe["network"]["z_size"], drawn)
+    seen = in_words(state["images_seen"], recipe)
+    return Generator(f"{name}, a run", seen, tuple(classes), recipe["network"]["z_size"], drawn)
+
+
+def in_words(images: int, recipe: Mapping[str, Any]) -> str:
+    """How many images a recipe's run has seen, and what it began with."""
+    return f"{images:,} after {recipe['start']}" if recipe.get("start") else f"{images:,} images"
 
 
 def evaluate_generator(folder: Path, data: Path, truncation: float = 0.8) -> Report:

@@ -185,7 +185,7 @@ def render(
     classes: tuple[str, ...],
 ) -> str:
     """The page."""
-    overall = [(f"{one.name} ({one.seen} images seen)" if one.seen else one.name, one.overall) for one in rows]
+    overall = [(f"{one.name} ({one.seen} seen)" if one.seen else one.name, one.overall) for one in rows]
     textbook = next((one for one in found if one.name.startswith("dcgan")), None)
     lines = ["# Generators", "", INTRODUCTION.format(count=count, quantile=round(100 * QUANTILE)), ""]
     lines += [
