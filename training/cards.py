@@ -57,9 +57,6 @@ def write_card(folder: Path) -> None:
 def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
     """The card of a manifest as Markdown."""
     training = manifest["training"]
-    seen = f"{training['images_seen']:,} images seen"
-    if manifest["task"] == "generate" and manifest["recipe"].get("start"):
-        seen += f", after {manifest['recipe']['start']}"
     lines = [f"# {manifest['name']}, version {manifest['version']}", "", PURPOSE[manifest["task"]], ""]
     if has_samples:
         caption = PICTURES[manifest["task"]].format(classes=", ".join(manifest.get("classes", [])))
@@ -73,7 +70,7 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
     if manifest.get("attribution"):
         lines.append(f"- Attribution: {manifest['attribution']}")
     lines += [
-        f"- Time: {training['minutes']} minutes on {training['hardware']}; {seen}",
+        f"- Time: {training['minutes']} minutes on {training['hardware']}; {training['images_seen']:,} images seen",
         f"- Recipe: {command(manifest['recipe'])}; its settings are in `manifest.json`",
         "",
         "## File",
@@ -85,10 +82,14 @@ def render(manifest: Mapping[str, Any], has_samples: bool) -> str:
 
 
 def command(recipe: Mapping[str, Any]) -> str:
-    """What to run for a recipe."""
-    if recipe.get("start"):
-        return f"`vitrine-train {recipe['name']}-tune --start VERSION`, the one with sha256 `{recipe['start'][:12]}…`"
-    return f"`vitrine-train {recipe['name']}`"
+    """What to run for a recipe, beginning with a run, or with a version, whose name is its hash."""
+    name, start = recipe["name"], recipe.get("start")
+    if not start:
+        return f"`vitrine-train {name}`"
+    if " " in start:
+        return f"`vitrine-train {name} --start RUN`, a run of {start}"
+    known = "cutout-tune" if name == "cutout" else name
+    return f"`vitrine-train {known} --start VERSION`, the one with sha256 `{start[:12]}…`"
 
 
 def quality_table(records: list[Mapping[str, Any]]) -> list[str]:

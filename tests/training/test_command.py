@@ -124,6 +124,18 @@ def test_an_enhancer_of_another_scale_says_what_it_began_with(models):
     assert manifests["enhance-x4"]["recipe"]["start"] == manifests["enhance-x2"]["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("garments-64", "`vitrine-train garments-64`;"),
+        ("garments-128", "`vitrine-train garments-128 --start RUN`, a run of garments-64, 32 images;"),
+        ("enhance-x4", "`vitrine-train enhance-x4 --start VERSION`, the one with sha256 `"),
+    ],
+)
+def test_a_card_says_what_to_run(models, name, command):
+    assert f"- Recipe: {command}" in (models / name / "1" / "card.md").read_text()
+
+
 def test_the_same_command_resumes_and_a_second_export_is_a_second_version(curated, tmp_path, capsys):
     command = ["garments-64", "--quick", "--data", str(curated), "--out", str(tmp_path / "run"), "--device", "cpu"]
     main([*command, "--max-minutes", "0"])
