@@ -30,7 +30,7 @@ GENERATE: Final[Examples] = {
     ),
     "pinned": (
         "From one model, on a colour, as a small JPEG",
-        {"seed": 5, "model": "garments-64", "background": "#f0ece4", "format": "jpeg", "quality": 80},
+        {"seed": 5, "model": "garments-128", "background": "#f0ece4", "format": "jpeg", "quality": 80},
     ),
 }
 ENHANCE: Final[Examples] = {

@@ -327,11 +327,6 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def softened(pixels: Pixels) -> Pixels:
-    """(H, W, 3) uint8 through a Gaussian of 1 px."""
-    return np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)))
-
-
 def shrunk(pixels: Pixels, width: int, height: int) -> Pixels:
     """(H, W, 3) uint8 at another size, bilinear, as networks that look at whole pictures have learned to see them."""
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))

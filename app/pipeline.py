@@ -19,7 +19,7 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import ImageFormat, Picture, Pixels, check_side, over, resize, softened
+from app.images import ImageFormat, Picture, Pixels, check_side, over, resize
 from app.metadata import Credits
 from app.provenance import NO_CREDITS, Hide, Labels, Mark, Sign, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
@@ -31,7 +31,7 @@ from app.tasks.generate import SEEDS, drawn_label, latent, mixed
 from app.tasks.watermark import hidden
 
 T = TypeVar("T")
-PRODUCT_DENOISE: Final = 0.7  # of generated products, which are enlarged
+PRODUCT_DENOISE: Final = 0.3  # of generated products, which are enlarged
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
 
 
@@ -143,15 +143,10 @@ async def generate(
 
 
 async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int, finished: Callable[[Pixels], T]) -> T:
-    """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it.
-
-    Its finest detail is mottle, of which an enhancer would make clean edges that no product has: so it is softened.
-    """
-    native = rgba.shape[0]
-    scale = -(-side // (2 * native))
+    """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it."""
+    scale = -(-side // rgba.shape[0])
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
     rgb = fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8))
-    rgb = softened(resize(rgb, 2 * native, 2 * native))
 
     def finish_large(large: Pixels) -> T:
         alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])

@@ -16,7 +16,7 @@ INTRODUCTION: Final = """# Benchmark
 Written by `make bench`; every number, and the whole search for the raw limit, is in [results.json](results.json).
 Two pieces of work, the same code and models for all servers:
 
-- **generate**: one 64x64 picture from a seed, over white, encoded with XMP;
+- **generate**: one 128x128 picture from a seed, over white, encoded with XMP;
 - **enhance**: a 512x512 JPEG decoded, its level estimated, its tiles through the enhancer at scale 2, the answer
   encoded at 1024x1024 with XMP.
 

@@ -27,7 +27,7 @@ ORIGIN = "https://shop.example"
 def server(tmp_path_factory):
     path = tmp_path_factory.mktemp("keys") / "keys.toml"
     path.write_text(KEYS)
-    models = only("garments-64", "enhance-x2-fast", "restoration-level")
+    models = only("garments-128", "enhance-x2-fast", "restoration-level")
     with running(MODELS_DIR=models, KEYS_FILE=path, CORS_ORIGINS=f'["{ORIGIN}"]') as made:
         yield made, path
 

@@ -239,7 +239,7 @@ def test_openapi_tells_what_really_comes_back(client):
     [
         ("/healthz", "application/json", "alive"),
         ("/readyz", "application/json", "ready"),
-        ("/models", "application/json", "garments-64"),
+        ("/models", "application/json", "garments-128"),
         ("/categories", "application/json", "t-shirt"),
         ("/presets", "application/json", "amazon-main"),
         ("/backdrops", "application/json", "marble"),

@@ -17,7 +17,7 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         for connection in kept:
             assert (await connection.ask(generate(seed=1))).status == 200
         accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(64)]
-        while await waiting_rows(server, "garments-64") < 63 * 16 - 200:
+        while await waiting_rows(server, "garments-128") < 63 * 16 - 200:
             await asyncio.sleep(0.01)
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -45,7 +45,7 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         assert health.status == 200
         assert (await ask(server.port, get("/healthz"))).status == LOST  # nobody listens any more
 
-    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -60,7 +60,7 @@ def test_an_idle_server_with_open_connections_stops_at_once():
         for connection in kept:
             await connection.close()
 
-    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -92,19 +92,19 @@ def test_a_body_that_never_comes_does_not_hold_the_drain():
         await slow.close()
         assert time.monotonic() - begun < 12  # the body had 5 s, of the 60 that bodies have otherwise
 
-    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
 def test_a_second_signal_changes_nothing():
     async def scenario(server):
         accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(16)]
-        while await waiting_rows(server, "garments-64") < 100:
+        while await waiting_rows(server, "garments-128") < 100:
             await asyncio.sleep(0.01)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             server.process.send_signal(number)
             await asyncio.sleep(0.02)
         assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}
 
-    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))

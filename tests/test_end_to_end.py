@@ -21,7 +21,7 @@ def test_a_garment_is_generated(client):
 
     assert response.status_code == 200, response.text
     pixels = np.array(Image.open(io.BytesIO(response.content)))
-    assert pixels.shape == (64, 64, 3)
+    assert pixels.shape == (128, 128, 3)
     assert (pixels[0, 0] == 255).all()
     assert pixels.std() > 10
     assert response.headers["x-seed"] == "3"
@@ -80,7 +80,7 @@ def test_bad_options_get_a_problem(client, body, status):
 def test_what_one_reads(client):
     assert client.get("/healthz").status_code == 200
     assert len(client.get("/categories").json()["categories"]) == 13
-    model = client.get("/models/garments-64").json()
+    model = client.get("/models/garments-128").json()
     assert model["digest"].startswith("sha256:")
     assert model["provider"] in ("CPUExecutionProvider", "CUDAExecutionProvider")
     assert model["quality"]
@@ -267,7 +267,7 @@ def batches(client):
     """Batches and rows of the generator so far, from /metrics."""
     text = client.get("/metrics").text
     return [
-        float(re.search(rf'vitrine_batch_rows_{name}{{model="garments-64"}} (\S+)', text)[1])
+        float(re.search(rf'vitrine_batch_rows_{name}{{model="garments-128"}} (\S+)', text)[1])
         for name in ("count", "sum")
     ]
 
@@ -275,7 +275,7 @@ def batches(client):
 def test_a_photo_in_larger_and_smaller_tiles_gives_the_same_bytes():
     """Large ones for a photo that is alone, small ones while somebody asks for products, who would have to wait."""
     body = {"content": photo(size=(700, 500)), "headers": {"Content-Type": "image/jpeg", "Accept": "image/png"}}
-    with running(MODELS_DIR=only("garments-64", "enhance-x2")) as server:
+    with running(MODELS_DIR=only("garments-128", "enhance-x2")) as server:
 
         def enhanced():
             before = server.value("vitrine_batch_rows_sum", model="enhance-x2")
@@ -293,7 +293,7 @@ def test_a_photo_in_larger_and_smaller_tiles_gives_the_same_bytes():
 
 def test_the_average_batch_is_over_two_in_a_crowd():
     # On a busy machine a row may take as long as a batch should.
-    with running(MODELS_DIR=only("garments-64"), BATCH_S=10) as server:
+    with running(MODELS_DIR=only("garments-128"), BATCH_S=10) as server:
         before = batches(server.client)
         answers = crowd(server.port, [generate(seed=seed) for seed in range(100, 164)])
         count, rows = (after - old for after, old in zip(batches(server.client), before, strict=True))
@@ -310,7 +310,7 @@ def test_the_metrics_name_what_an_operator_asks_for(client):
     for name in (
         'vitrine_requests_total{route="/generate",status="200"}',
         'vitrine_stage_seconds_bucket{le="0.001",route="/generate",stage="queue"}',
-        'vitrine_queue_age_seconds{model="garments-64"}',
+        'vitrine_queue_age_seconds{model="garments-128"}',
         'vitrine_refusals_total{code="overloaded"}',
         "vitrine_model_info{",
         "vitrine_ready 1.0",

@@ -62,7 +62,7 @@ class App:
     def release(self, rows):
         """Open the gate once so many rows wait."""
         for _ in range(200):
-            if self.value("vitrine_queue_rows", model="garments-64") == rows:
+            if self.value("vitrine_queue_rows", model="garments-128") == rows:
                 break
             time.sleep(0.02)
         else:
@@ -87,7 +87,7 @@ def faulty_app(**settings):
 
     settings = {"threads": 1, "gpus": 0, "batch_s": 10, **settings}
     with (
-        in_process(open_engine, models_dir=only("garments-64"), **settings) as client,
+        in_process(open_engine, models_dir=only("garments-128"), **settings) as client,
         concurrent.futures.ThreadPoolExecutor(40) as pool,
     ):
         generator = next(engine for engine in engines if engine.batches)  # it has been proved with marked inputs

@@ -219,7 +219,7 @@ def test_files_share_batches_and_find_room(tmp_path, vitrine, service):
     sample = service.metrics.registry.get_sample_value
 
     def batches(what):
-        return sample(f"vitrine_batch_rows_{what}", {"model": "garments-64"}) or 0
+        return sample(f"vitrine_batch_rows_{what}", {"model": "garments-128"}) or 0
 
     vitrine("enhance", folder, "--out", tmp_path / "large", "--denoise", "0.5")
     before = batches("sum"), batches("count")

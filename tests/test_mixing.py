@@ -8,6 +8,7 @@ import pytest
 
 from app.repository import read_models
 from app.tasks.generate import latent, mixed
+from training.evaluate_generator import fitted
 from training.evaluators.frozen import load_evaluators
 from training.pictures import on_white
 
@@ -16,12 +17,12 @@ STEPS = 16
 
 @pytest.fixture(scope="module")
 def model():
-    return read_models(Path(__file__).parents[1] / "models")["garments-64"]
+    return read_models(Path(__file__).parents[1] / "models")["garments-128"]
 
 
 @pytest.fixture(scope="module")
 def draw(model):
-    """Latents, class and truncation -> pictures (N, 64, 64, 3) over white."""
+    """Latents, class and truncation -> pictures (N, 128, 128, 3) over white."""
     session = onnxruntime.InferenceSession(model.data, providers=["CPUExecutionProvider"])
 
     def drawn(z, label, truncation):
@@ -69,7 +70,7 @@ def test_mixing_goes_from_one_picture_to_the_other_without_a_jump(model, draw, f
         path = draw([mixed(a, b, step / STEPS) for step in range(STEPS + 1)], label, 0.8)
         ends = draw([a, b], label, 0.8)
         assert max(rms(path[0], ends[0]), rms(path[-1], ends[1])) < 1
-        seen = features(path)
+        seen = features(np.stack([fitted(one) for one in path]))
         steps = np.linalg.norm(np.diff(seen, axis=0), axis=1)
         jumps.append(steps.max() / steps.sum())
 

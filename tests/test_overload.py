@@ -35,7 +35,7 @@ def photos(headers=None):
 @pytest.fixture(scope="module")
 def server():
     """One for all that changes no setting: what is counted is counted from its state before."""
-    with running(MODELS_DIR=only("garments-64", "enhance-x2-fast"), LOG_LEVEL="warning") as made:
+    with running(MODELS_DIR=only("garments-128", "enhance-x2-fast"), LOG_LEVEL="warning") as made:
         yield made
 
 
@@ -252,7 +252,7 @@ def test_more_requests_than_allowed_at_once_are_refused_and_room_is_given_back()
     head = (
         f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with running(MODELS_DIR=only("garments-64"), MAX_REQUESTS=4, LOG_LEVEL="warning") as server:
+    with running(MODELS_DIR=only("garments-128"), MAX_REQUESTS=4, LOG_LEVEL="warning") as server:
         slow = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(4)]
         for connection in slow:
             connection.sendall(head.encode() + body[:3])
@@ -298,7 +298,7 @@ def test_pixels_that_are_too_much_together_are_refused_and_each_alone_is_not():
 def test_a_full_service_still_says_how_it_is(path):
     head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     with (
-        running(MODELS_DIR=only("garments-64"), MAX_REQUESTS=1, LOG_LEVEL="warning") as server,
+        running(MODELS_DIR=only("garments-128"), MAX_REQUESTS=1, LOG_LEVEL="warning") as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow,
     ):
         slow.sendall(head)
@@ -328,9 +328,9 @@ def test_a_client_with_200_parallel_requests_hardly_moves_another_ones_p95(serve
     idle = [answer.seconds for answer in patient(200)]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         load = process.submit(callers, server.port, greedy, 200, 2000)
-        wait_for(lambda: server.value("vitrine_queue_rows", model="garments-64") > 100)
+        wait_for(lambda: server.value("vitrine_queue_rows", model="garments-128") > 100)
         answers = []
-        while server.value("vitrine_queue_rows", model="garments-64") > 100:
+        while server.value("vitrine_queue_rows", model="garments-128") > 100:
             answers += patient(10)
         summary = load.result()
     busy = [answer.seconds for answer in answers]

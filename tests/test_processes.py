@@ -18,13 +18,13 @@ from tests.load import LOST, ask, caller, crowd, generate, get
 
 @pytest.fixture
 def server():
-    with running(MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as made:
+    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as made:
         yield made
 
 
 @pytest.fixture
 def two():
-    with running("--workers", "2", MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as made:
+    with running("--workers", "2", MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as made:
         wait_for_processes(made, 2)
         yield made
 
@@ -55,7 +55,7 @@ def test_metrics_are_the_same_whichever_process_is_asked_and_add_up(two):
     for text in scrapes(two):
         assert value(text, "vitrine_requests_total", route="/generate", status="200") == 150
         assert value(text, "vitrine_request_seconds_count", route="/generate") == 150
-        assert value(text, "vitrine_batch_rows_sum", model="garments-64") == 150
+        assert value(text, "vitrine_batch_rows_sum", model="garments-128") == 150
         assert value(text, "vitrine_processes") == 2
         assert value(text, "vitrine_ready") == 1
         assert set(pids(text)) == set(two.children())
@@ -128,7 +128,7 @@ def test_when_the_supervisor_is_killed_the_serving_process_finishes_its_work_and
             assert time.monotonic() < until, "an orphan stays"
             await asyncio.sleep(0.05)
 
-    with running(code=-signal.SIGKILL, MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running(code=-signal.SIGKILL, MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         asyncio.run(asyncio.wait_for(scenario(server), 30))
 
 
@@ -161,7 +161,7 @@ def test_two_processes_drain_too():
         assert await asyncio.to_thread(server.stop) == 0
         assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}
 
-    with running("--workers", "2", MODELS_DIR=only("garments-64"), LOG_LEVEL="warning") as server:
+    with running("--workers", "2", MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
         wait_for_processes(server, 2)
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
@@ -177,7 +177,7 @@ def test_the_answers_of_two_processes_are_the_same(two):
 def newborn():
     """`vitrine serve` whose serving process has only just been forked; gives both."""
     environment = {**os.environ, "VITRINE_PORT": str(free_port()), "VITRINE_LOG_LEVEL": "error"}  # noqa: TID251
-    environment["VITRINE_MODELS_DIR"] = str(only("cutout", "garments-64"))
+    environment["VITRINE_MODELS_DIR"] = str(only("cutout", "garments-128"))
     command = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)  # noqa: S603
     try:

@@ -22,7 +22,7 @@ from PIL import Image
 from app.repository import activate
 from tests.conftest import ROOT, running, wait_for
 
-NAME = "garments-64"
+NAME = "garments-128"
 OLD = max((home.name for home in (ROOT / "models" / NAME).iterdir() if home.is_dir()), key=int)
 NEW = str(int(OLD) + 1)
 SEEDS = range(24)

@@ -33,7 +33,7 @@ def traced(sampler=ALWAYS_ON, **settings):
     """A client of the application, and what it has exported."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(sampler=sampler)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    models = only("garments-64", "enhance-x2")
+    models = only("garments-128", "enhance-x2")
     with in_process(None, models_dir=models, traces=Traces(provider), **settings) as client:
         yield client, exporter
 
@@ -122,7 +122,7 @@ def test_a_caller_who_is_not_sampled_leaves_nothing():
 def test_nothing_is_kept_of_requests_that_are_over():
     provider = TracerProvider(sampler=ALWAYS_OFF)
     traces = Traces(provider)
-    with in_process(None, models_dir=only("garments-64"), traces=traces, default_timeout_s=60) as client:
+    with in_process(None, models_dir=only("garments-128"), traces=traces, default_timeout_s=60) as client:
         assert client.post("/generate", json={"seed": 1}).status_code == 200
         assert client.post("/generate", json={"count": 17}).status_code == 422
 
@@ -171,7 +171,7 @@ def collector(monkeypatch):
 
 def test_a_collector_gets_them_as_otlp_also_the_last_ones(collector, capfd):
     """The real server, in two processes: what was not yet sent when it stops is sent then."""
-    with running(MODELS_DIR=only("garments-64"), WORKERS=2, THREADS=1, LOG_FORMAT="json", ACCESS_LOG="true") as server:
+    with running(MODELS_DIR=only("garments-128"), WORKERS=2, THREADS=1, LOG_FORMAT="json", ACCESS_LOG="true") as server:
         for seed in range(4):
             assert server.client.post("/generate", json={"seed": seed}, headers=PARENT).status_code == 200
     names = Counter(span.name for span in collector.spans)
@@ -188,7 +188,7 @@ def test_a_collector_gets_them_as_otlp_also_the_last_ones(collector, capfd):
 def test_a_collector_that_is_not_there_harms_nobody(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    with running(MODELS_DIR=only("garments-64"), THREADS=1) as server:
+    with running(MODELS_DIR=only("garments-128"), THREADS=1) as server:
         assert server.client.post("/generate", json={"seed": 1}).status_code == 200
 
 

@@ -99,11 +99,11 @@ def test_an_empty_repository_is_an_error(vitrine, tmp_path, words):
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("garments-64", {"size": 32}, "shape is (1, 64, 64, 4), not (1, 32, 32, 4)"),
-        ("garments-64", {"size": 0}, "size 0"),
-        ("garments-64", {"classes": []}, "classes ()"),
-        ("garments-64", {"classes": ["hat"] * 14}, "a run of 1 failed"),
-        ("garments-64", {"task": "enhance"}, "tile 0"),
+        ("garments-128", {"size": 32}, "shape is (1, 128, 128, 4), not (1, 32, 32, 4)"),
+        ("garments-128", {"size": 0}, "size 0"),
+        ("garments-128", {"classes": []}, "classes ()"),
+        ("garments-128", {"classes": ["hat"] * 14}, "a run of 1 failed"),
+        ("garments-128", {"task": "enhance"}, "tile 0"),
         ("enhance-x2", {"scale": 3}, "scale 3"),
         ("enhance-x2", {"scale": 1}, "scale 1"),
         ("enhance-x2", {"scale": 4}, "shape is (1, 256, 256, 3), not (1, 512, 512, 3)"),
@@ -236,7 +236,7 @@ def test_with_nothing_to_go_back_to_a_rollback_fails(root, vitrine):
 
 def fake(task, **changes):
     """A model without a graph; what runs it is the test's."""
-    name = {"generate": "garments-64", "enhance": "enhance-x2", "level": LEVEL}[task]
+    name = {"generate": "garments-128", "enhance": "enhance-x2", "level": LEVEL}[task]
     manifest = read_manifest(MODELS / name / SHIPPED[name]).model_copy(update=changes)
     return Model(manifest, b"")
 
@@ -266,9 +266,9 @@ def test_a_level_is_one_number_in_0_1_a_row(outputs, message):
 def test_rows_of_a_picture_batch_that_influence_each_other_are_refused():
     def leaking(rows):
         n = len(rows["z"])
-        return np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 64, 64, 4))
+        return np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 128, 128, 4))
 
-    with pytest.raises(RepositoryError, match=f"garments-64@{SHIPPED['garments-64']}: equal rows"):
+    with pytest.raises(RepositoryError, match=f"garments-128@{SHIPPED['garments-128']}: equal rows"):
         prove(fake("generate"), leaking)
 
 
@@ -325,7 +325,7 @@ def test_one_and_two_rows_and_the_last_class_are_run():
 
     def noting(rows):
         seen.append(rows["label"].tolist())
-        return np.zeros((len(rows["z"]), 64, 64, 4), np.uint8)
+        return np.zeros((len(rows["z"]), 128, 128, 4), np.uint8)
 
     prove(fake("generate"), noting)
     assert seen == [[0], [0, 0], [12]]

@@ -13,7 +13,7 @@ from app.signatures import sign, verify_signature
 MODELS = Path(__file__).parents[2] / "models"
 NAME = "restoration-level"  # the smallest one
 SHIPPED = (
-    "colorway", "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-64", "harmonize",
+    "colorway", "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-128", "harmonize",
     "relight", "restoration-level", "sketch", "watermark", "watermark-reader",
 )  # fmt: skip
 

@@ -20,14 +20,14 @@ MODELS = Path(__file__).parents[2] / "models"
 
 @pytest.fixture(scope="module")
 def model():
-    return read_models(MODELS)["garments-64"]
+    return read_models(MODELS)["garments-128"]
 
 
 @pytest.fixture(scope="module")
 def generate(model):
     """Seeds -> pictures, by whatever batches they make."""
     engine = Engine(model.data, cores=2)
-    line = Line(engine, Metrics().model("garments-64"), seconds_per_row=0.004, max_batch=16, batch_s=1)
+    line = Line(engine, Metrics().model("garments-128"), seconds_per_row=0.004, max_batch=16, batch_s=1)
     batcher = Batcher(workers=2)
 
     def made(seeds):
@@ -42,7 +42,7 @@ def test_a_seed_gives_the_same_bytes_alone_and_in_a_crowd(generate):
     alone = generate([7])[0]
     crowd = generate(range(16))
 
-    assert alone.shape == (64, 64, 4)
+    assert alone.shape == (128, 128, 4)
     assert alone.tobytes() == crowd[7].tobytes()
 
 
@@ -77,7 +77,7 @@ def test_mixing_moves_from_one_latent_to_the_other():
 
 
 def test_a_changed_model_file_is_refused(model, tmp_path):
-    source = MODELS / "garments-64" / model.manifest.version
+    source = MODELS / "garments-128" / model.manifest.version
     (tmp_path / "manifest.json").write_bytes((source / "manifest.json").read_bytes())
     (tmp_path / "model.onnx").write_bytes(model.data[:-1] + b"x")
 

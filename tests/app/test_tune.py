@@ -12,7 +12,7 @@ from app.tune import chosen, together, worthwhile
 from tests.conftest import only
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("garments-64", "restoration-level")
+QUICK = ("garments-128", "restoration-level")
 """Two of the models that it measures; the enhancer would take most of the time."""
 
 

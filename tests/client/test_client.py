@@ -172,7 +172,7 @@ def test_a_real_service_from_end_to_end(client, tmp_path):
             vitrine.model("no/such?")
         with pytest.raises(vitrine_client.UnusableImage):
             vitrine.enhance(b"no picture")
-        assert {one["name"] for one in vitrine.models()} >= {vitrine.model("cutout")["name"], "garments-64"}
+        assert {one["name"] for one in vitrine.models()} >= {vitrine.model("cutout")["name"], "garments-128"}
         assert vitrine.styles().styles[0] == "studio"
         assert {"name", "title"} == set(vitrine.backdrops()[0])
         assert "vitrine_ready 1.0" in vitrine.metrics()

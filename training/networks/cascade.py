@@ -21,6 +21,10 @@ from training.networks.generator import Generator, GeneratorConfig
 SCALE = 4
 """Sides of the upsampler's picture to those of what it begins with."""
 
+WOVEN = 0.3
+"""How much of z mixes the second stage's textures once it has learned: with all of it, as while it learns, there are
+seeds whose cloth is speckled."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeConfig(GeneratorConfig):
@@ -123,4 +127,5 @@ class Cascade(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
         coarse = self.coarse(z, label, truncation)
-        return cast(Tensor, self.second(coarse, label, z if truncation is None else truncation[:, None] * z))
+        share = WOVEN if truncation is None else WOVEN * truncation[:, None]
+        return cast(Tensor, self.second(coarse, label, share * z))
