@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,7 +53,6 @@ class Upsampling:
     def __init__(self, recipe: UpsamplingRecipe, data: Labelled, first: Generator, device: torch.device) -> None:
         self.recipe, self.data, self.device = recipe, data, device
         self._first = first.to(device)
-        self._by_class = [np.flatnonzero(data.labels == label) for label in range(recipe.network.classes)]
 
     def network(self) -> nn.Module:
         net = Cascade(self.recipe.network)
@@ -116,8 +114,7 @@ def grain(small: Tensor) -> Tensor:
     """What is finer than GRAIN_SIDE px well inside small products (N, 4, S, S): (N, 3, S, S), at most GRAIN of it."""
     alpha = small[:, 3:]
     colour = small[:, :3] - (1 - alpha)
-    around = (F.avg_pool2d(one, GRAIN_SIDE, 1, GRAIN_SIDE // 2) for one in (colour, alpha))
-    mean, share = around
+    mean, share = (F.avg_pool2d(one, GRAIN_SIDE, 1, GRAIN_SIDE // 2) for one in (colour, alpha))
     inside = -F.max_pool2d(-alpha, 3, 1, 1)
     fine = inside * (colour - mean / share.clamp(min=0.01))
     strength = (fine.square().mean((1, 2, 3)) / inside.mean((1, 2, 3)).clamp(min=0.01)).sqrt()
@@ -136,7 +133,7 @@ def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, 
 
     Raises:
         CheckpointError: there is no such run.
-        DataError: it is of another network.
+        DataError: it is of another network, or of another size.
     """
     weights, facts = state_of(run)
     try:
@@ -147,6 +144,8 @@ def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, 
         first.load_state_dict(weights["ema"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise DataError(f"{run} is no run of a generator that {recipe.name} can finish: {error}") from error
+    if config.size != recipe.stages[-1][0]:
+        raise DataError(f"{recipe.name} would make {config.size} px of {run}, not {recipe.stages[-1][0]}")
     first.measure_style_mean()
     start = f"{facts['recipe']['name']}, {facts['images_seen']:,} images"
     return replace(recipe, network=config, start=start), first.eval().requires_grad_(False)

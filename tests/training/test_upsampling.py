@@ -160,3 +160,7 @@ def test_what_cannot_be_finished_says_why(run, tmp_path):
     train(DcganTrainer(textbook, products(64)), asdict(textbook), tmp_path / "dcgan")
     with pytest.raises(DataError, match="no run of a generator that garments-128 can finish"):
         first_stage(recipe, tmp_path / "dcgan")
+    short = quick(RECIPES["garments-32"]())
+    train(GanTrainer(short, products(32)), asdict(short), tmp_path / "garments-32")
+    with pytest.raises(DataError, match="would make 64 px of"):
+        first_stage(recipe, tmp_path / "garments-32")

@@ -67,9 +67,8 @@ class Weave(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """coarse (N, 4, S, S) over white with its alpha, in [0, 1], label (N,) int64, z (N, z_size) -> (N, 4, 4S, 4S).
+    """coarse (N, 4, S, S) over white with its alpha, in [0, 1], label (N,), z (N, z_size) -> (N, 4, 4S, 4S), unclamped.
 
-    Unclamped.
     Draws how a colour and an alpha differ from the coarse ones enlarged, and lays the one over white with the other.
     The picture is written at twice the size of its features, by sub-pixel convolution (Shi et al. 2016).
     """
