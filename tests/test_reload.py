@@ -194,7 +194,7 @@ def test_a_bad_version_is_refused_and_the_old_one_serves_on(lasting, harm, chang
     assert all((answer.headers["x-model-digest"], answer.content) == old[seed] for seed, answer in load.answers)
     assert server.client.get("/readyz").status_code == 200
     assert server.value("vitrine_reloads_total", outcome="taken") == 0
-    assert server.value("vitrine_model_info", version=OLD) == 1
+    assert server.value("vitrine_model_info", model=NAME, version=OLD) == 1
 
 
 def test_a_model_whose_bytes_are_a_graph_of_another_task_is_refused(server, root):
