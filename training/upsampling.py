@@ -61,10 +61,8 @@ class Upsampling:
         return net
 
     def batch(self, side: int, count: int, random: Random) -> Batch:
-        chosen = random.integers(0, len(self.data.labels), count)
-        label = torch.from_numpy(self.data.labels[chosen])
         seeds = torch.Generator().manual_seed(int(random.integers(2**62)))
-        products = torch.from_numpy(self.data.pictures[chosen]).permute(0, 3, 1, 2).float() / 255
+        products, label = self.data.batch(count, seeds)
         target = shift(mirror(F.interpolate(products, size=(side, side), mode="area"), seeds), seeds)
         small = F.avg_pool2d(target, SCALE)
         made = self._generated(label, side // SCALE, random, seeds)

@@ -47,6 +47,11 @@ def smooth(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
 
 
+def laid_over_white(colour: Tensor, alpha: Tensor) -> Tensor:
+    """A colour (N, 3, H, W) laid over white with its alpha (N, 1, H, W), and the alpha: (N, 4, H, W)."""
+    return torch.cat([1 + alpha * (colour - 1), alpha], 1)
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block without normalisation; the second convolution starts near zero.
 

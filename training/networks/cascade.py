@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, downsample, leaky, smooth, upsample
+from training.networks.blocks import ResidualBlock, conv, downsample, laid_over_white, leaky, smooth, upsample
 from training.networks.generator import Generator, GeneratorConfig
 
 SCALE = 4
@@ -98,8 +98,7 @@ class Upsampler(nn.Module):
             features = features + weave(z[:, :, None, None], features.shape[-1])
             features = self._through(level + 1, features, style)
         drawn = upsample(upsample(coarse)) + smooth(F.pixel_shuffle(self.draw(leaky(features)), 2))
-        colour, alpha = drawn[:, :3], drawn[:, 3:]
-        return torch.cat([1 + alpha * (colour - 1), alpha], 1)
+        return laid_over_white(drawn[:, :3], drawn[:, 3:])
 
     def _through(self, level: int, features: Tensor, style: Tensor) -> Tensor:
         for block in cast(nn.ModuleList, self.levels[level]):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, downsample, leaky, smooth, upsample
+from training.networks.blocks import ResidualBlock, conv, downsample, laid_over_white, leaky, smooth, upsample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +114,7 @@ class Generator(nn.Module):
             features = self.blocks[index](features, style)
             drawn = upsample(drawn) + self._draw(index, features)
         # Grey and transparent is where an untrained network starts from.
-        colour, alpha = drawn[:, :3] + 0.5, drawn[:, 3:]
-        return torch.cat([1 + alpha * (colour - 1), alpha], 1)
+        return laid_over_white(drawn[:, :3] + 0.5, drawn[:, 3:])
 
     def _draw(self, level: int, features: Tensor) -> Tensor:
         """What a level adds to the picture: (N, C, H, W) -> (N, 4, 2H, 2W)."""

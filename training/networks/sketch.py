@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, leaky, smooth, upsample
+from training.networks.blocks import ResidualBlock, conv, laid_over_white, leaky, smooth, upsample
 
 COLOURS = 9
 """Numbers that tell a product's colours: RGB of all of it, of its darker half and of its brighter half."""
@@ -92,8 +92,7 @@ class SketchNet(nn.Module):
         wide = smooth(F.pixel_shuffle(self.wide(leaky(x)), 2))
         x = self.fine(torch.cat([wide, 1 - lines, 4 * shade], 1))
         drawn = self.head(leaky(x))
-        colour, alpha = colours[:, :3, None, None] + shade + drawn[:, :3], 0.5 + drawn[:, 3:]
-        return torch.cat([1 + alpha * (colour - 1), alpha], 1)
+        return laid_over_white(colours[:, :3, None, None] + shade + drawn[:, :3], 0.5 + drawn[:, 3:])
 
 
 def laid(folds: Tensor, lines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
