@@ -106,21 +106,23 @@ class Catalogue:
         names = self.names(task, wanted)
         return self.named(names[0]) if names else None
 
-    def enhancers(self, scale: int, wanted: str | None = None) -> list[Loaded]:
+    def enhancers(self, scale: int, wanted: str | None = None, *, clean: bool = False) -> list[Loaded]:
         """The passes that make a picture at least `scale` times larger; one where it is no larger.
 
-        All by the model that is `wanted`; else each by the first model of the largest scale that is not too large.
+        All by the model that is `wanted`; else each by the first model of the largest scale that is not too large. A
+        `clean` picture needs no restoration: where there are models that only enlarge, those do it.
 
         Raises:
             UnknownModel: there is no such model, or none at all.
         """
-        there = {name: self._models[name].manifest.scale for name in self.names("enhance", wanted)}
+        task = "upscale" if clean and wanted is None and self.names("upscale") else "enhance"
+        there = {name: self._models[name].manifest.scale for name in self.names(task, wanted)}
         smallest = min(there.values(), default=0)
         passes: list[Loaded] = []
         done = 1
         while not passes or done < scale:
             largest = max([each for each in there.values() if each * done <= scale], default=smallest)
-            passes.append(self.find("enhance", next((name for name, each in there.items() if each == largest), wanted)))
+            passes.append(self.find(task, next((name for name, each in there.items() if each == largest), wanted)))
             done *= largest
         return passes
 

@@ -231,7 +231,8 @@ async def restored(
         large = resize(at_scale(large, rgb, scale), box.width, box.height)
         return np.dstack([large, resize(rgba[..., 3], box.width, box.height)])
 
-    return await service.enlarge(call, rgb, call.catalogue.enhancers(scale, wanted), strength, finish)
+    passes = call.catalogue.enhancers(scale, wanted, clean=strength == 0)
+    return await service.enlarge(call, rgb, passes, strength, finish)
 
 
 async def placed(service: Service, call: Call, products: list[Pixels], scene: Scene, sized: Sizing) -> Canvas:

@@ -28,7 +28,9 @@ CHANNELS: Final = {"colorway": 4, "harmonize": 4, "relight": 4, "sketch": 4, "fr
 """Of the picture that goes in, where it is not RGB."""
 FINER: Final = 2
 """How many times as many pixels a side a drawing has as the picture that it is made of."""
-TILED: Final = ("enhance", "restyle")
+ENLARGING: Final = ("enhance", "upscale")
+"""Tasks whose pictures come out larger."""
+TILED: Final = (*ENLARGING, "restyle")
 """Tasks whose pictures come in tiles of any size."""
 OVERSHOOT: Final = 1.0
 """How far a style's colours may lie beyond [0, 1], which is cut off; a graph that means 0 to 255 goes farther."""
@@ -113,9 +115,12 @@ def check_fields(model: Model) -> None:
         RepositoryError: it has not.
     """
     m = model.manifest
+    tiles = {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2}
+    larger = tiles | {"scale": m.scale in (2, 4)}
     needs = {
         "generate": {"size": 1 <= m.size <= MAX_SIDE, "classes": len(m.classes) > 0},
-        "enhance": {"tile": 1 <= m.tile <= MAX_SIDE, "margin": 1 <= m.margin < m.tile / 2, "scale": m.scale in (2, 4)},
+        "enhance": larger,
+        "upscale": larger,
         "cutout": {"size": 1 <= m.size <= MAX_SIDE},
         "level": {"tile": 1 <= m.tile <= MAX_SIDE},
         "harmonize": {"size": 1 <= m.size <= MAX_SIDE},
@@ -194,7 +199,7 @@ def row_shape(m: Manifest, row: Row) -> tuple[int, ...]:
     if m.task == "restyle":
         return row["image"].shape
     height, width = row["image"].shape[:2]
-    return (m.scale * height, m.scale * width, 3) if m.task == "enhance" else ()
+    return (m.scale * height, m.scale * width, 3) if m.task in ENLARGING else ()
 
 
 def reason(error: Exception) -> str:

@@ -33,6 +33,7 @@ from app.tasks.watermark import hidden
 T = TypeVar("T")
 PRODUCT_DENOISE: Final = 0.3  # of generated products, which are enlarged
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
+HARDLY: Final = 0.03  # a level up to which a picture is taken to be clean
 
 
 class Products:
@@ -167,8 +168,7 @@ async def enhance(
     service: Service, call: Call, data: bytes, options: EnhanceOptions, image_format: ImageFormat, identity: Identity
 ) -> tuple[Answer, Picture]:
     """One upload, sharper, cleaner, larger; also gives the upload as it was read."""
-    passes = call.catalogue.enhancers(options.scale, options.model)
-    model = passes[0]
+    call.catalogue.enhancers(options.scale, options.model)  # refused before the work, not after it
     picture = await service.decode(call, data)
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
@@ -177,10 +177,15 @@ async def enhance(
     with service.admission.holding(area * (1 + max(4, options.scale**2))):
         if options.background != "keep" and picture.alpha is None:
             picture = await cut_out(service, call, picture, ["background"])
-        mark = identity.mark(model, "algorithmicallyEnhanced", credits=picture.credits)
+        rgb = picture.rgb
+        if picture.alpha is not None and (options.scale, options.denoise) != (1, 0):
+            rgb = await service.timed("decode", call, fill_hidden, rgb, picture.alpha)
+        strength = await estimated_level(service, call, rgb) if options.denoise is None else options.denoise
+        passes = call.catalogue.enhancers(options.scale, options.model, clean=strength == 0)
+        mark = identity.mark(passes[0], "algorithmicallyEnhanced", credits=picture.credits)
         finished = partial(finish_enhanced, picture, options, image_format, mark)
-        file = await restored(service, call, picture, options, passes, finished)
-    return Answer([file], image_format, model.label, model.digest, call.ms), picture
+        file = await restored(service, call, picture, rgb, options.scale, passes, strength, finished)
+    return Answer([file], image_format, passes[0].label, passes[0].digest, call.ms), picture
 
 
 def no_product(where: list[str | int]) -> InvalidOptions:
@@ -210,21 +215,13 @@ async def cut_out(service: Service, call: Call, picture: Picture, where: list[st
 
 
 async def restored(
-    service: Service, call: Call, picture: Picture, options: EnhanceOptions, passes: list[Loaded],
+    service: Service, call: Call, picture: Picture, rgb: Pixels, scale: int, passes: list[Loaded], strength: float,
     finished: Callable[[Pixels], Encoded],
 ) -> Encoded:  # fmt: skip
-    """The upload's colours restored and enlarged; its very own pixels for scale 1 without restoration."""
-    if options.scale == 1 and options.denoise == 0:
+    """The upload's colours `rgb`, restored and enlarged; its very own pixels for scale 1 without restoration."""
+    if scale == 1 and strength == 0:
         return await service.timed("encode", call, finished, picture.rgb)
-    rgb = picture.rgb
-    if picture.alpha is not None:
-        rgb = await service.timed("decode", call, fill_hidden, rgb, picture.alpha)
-    strength = options.denoise
-    if strength is None:
-        strength = await estimated_level(service, call, rgb)
-    return await service.enlarge(
-        call, rgb, passes, strength, lambda large: finished(at_scale(large, rgb, options.scale))
-    )
+    return await service.enlarge(call, rgb, passes, strength, lambda large: finished(at_scale(large, rgb, scale)))
 
 
 def at_scale(large: Pixels, rgb: Pixels, scale: int) -> Pixels:
@@ -233,13 +230,14 @@ def at_scale(large: Pixels, rgb: Pixels, scale: int) -> Pixels:
 
 
 async def estimated_level(service: Service, call: Call, rgb: Pixels) -> float:
-    """How degraded a photo is, in [0, 1]."""
+    """How degraded a photo is, in [0, 1]; 0 where it is hardly degraded."""
     try:
         model = call.catalogue.find("level")
     except UnknownModel:
         return UNMEASURED_DENOISE
     tiles = LevelTiles(rgb, model.model.manifest.tile)
-    return await service.infer(call, model, tiles, lambda: tiles.level)
+    level = await service.infer(call, model, tiles, lambda: tiles.level)
+    return 0.0 if level <= HARDLY else level
 
 
 def finish_enhanced(

@@ -77,6 +77,7 @@ def answered(request: Request, answer: Answer, envelope: Envelope, headers: dict
     """Count and respond; only bare pictures have an ETag, since JSON holds the request's id and times."""
     seconds = {stage: ms / 1000 for stage, ms in answer.timings_ms.items()}
     service_of(request).metrics.answered(request.scope["path"], len(answer.files), seconds)
+    headers |= {"X-Model": answer.model, "X-Model-Digest": answer.digest}
     if answer.compliance is not None:
         headers["X-Preset-Compliance"] = "pass" if all(finding["ok"] for finding in answer.compliance) else "fail"
     if envelope is not Envelope.BYTES:
@@ -137,7 +138,9 @@ async def enhance(request: Request) -> Response:
     model = call.catalogue.enhancers(options.scale, options.model)[0]
     headers = head(request, model, identity := identity_of(service, call, upload, image_format))
     if envelope is Envelope.BYTES and not_modified(request, identity.etag):
-        return Response(status_code=304, headers=headers)
+        # Which model it was, is known only after a look at the picture.
+        kept = {name: value for name, value in headers.items() if name not in ("X-Model", "X-Model-Digest")}
+        return Response(status_code=304, headers=kept)
     if preset is None:
         work = pipeline.enhance(service, call, upload.image, options, image_format, identity)
     else:

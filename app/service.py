@@ -242,7 +242,8 @@ class Service:
 
     def _tiles(self, call: Call, model: Loaded, rgb: Pixels, strength: float) -> tuple[Line, Tiles]:
         m, shape = model.model.manifest, self._tile_shape(call, model, rgb)
-        return model.line_for(shape), Tiles(rgb, strength, shape=shape, margin=m.margin, scale=m.scale)
+        told = strength if m.task == "enhance" else None
+        return model.line_for(shape), Tiles(rgb, told, shape=shape, margin=m.margin, scale=m.scale)
 
     def _tile_shape(self, call: Call, model: Loaded, rgb: Pixels) -> tuple[int, int]:
         """Large tiles, unless somebody may have to wait for them; a picture that is alone is shared out evenly.

@@ -226,9 +226,11 @@ def prepare_restoration(
         weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=2)))
         body = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
         recipe = replace(recipe, start=digest)
-    pictures = read_clean(folders, "train", recipe.patch)
-    counts = {"pictures": len(pictures), "drawings": recipe.drawings}
-    trainer = RestorationTrainer(recipe, Photos(pictures + drawn(recipe.drawings, DRAWN_SIDE)), device)
+    kinds = [read_clean(folder, "train", recipe.patch, recipe.halvings) for folder in folders]
+    counts = {"pictures": sum(map(len, kinds)), "drawings": recipe.drawings}
+    if recipe.drawings:
+        kinds.append(drawn(recipe.drawings, DRAWN_SIDE))
+    trainer = RestorationTrainer(recipe, Photos(kinds), device)
     trainer.begin(body)
     return recipe, trainer, counts
 
@@ -249,9 +251,9 @@ def prepare_of_several(
     if isinstance(recipe, WatermarkRecipe):
         if len(folders) != 2:
             raise DataError("watermark learns from two folders: photos, and products made by curate")
-        photos = Photos(read_photos(folders[0], "train", least=min(recipe.sides), most=2000, halved=False))
+        photos = read_photos(folders[0], "train", least=min(recipe.sides), most=2000, halvings=0)
         products = read_products(folders[1], "train", 128)
-        counts = {"photos": len(photos.photos), "products": len(products.labels)}
+        counts = {"photos": len(photos), "products": len(products.labels)}
         return recipe, WatermarkTrainer(recipe, photos, products, device), counts
     if isinstance(recipe, ColorwayRecipe):
         colouring = Colouring(recipe, read_material(folders, "train").products)

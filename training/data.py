@@ -102,32 +102,36 @@ def read_fashion_mnist(folder: Path) -> Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Clean photos in memory, of which restoration networks see random patches."""
+    """Clean photos in memory, of which restoration networks see random patches; each kind of them as often."""
 
-    photos: list[Pixels]
+    kinds: list[list[Pixels]]
 
     def patches(self, count: int, side: int, random: torch.Generator) -> Pixels:
-        """Draw (count, side, side, 3) uint8, mirrored at random; half of the draws look for detail."""
+        """Draw (count, side, side, 3) uint8, mirrored at random; two of three draws look for detail."""
         patches = np.empty((count, side, side, 3), np.uint8)
         for place in range(count):
-            tries = 1 + int(torch.randint(2, (), generator=random))
-            drawn = [self._patch(side, random) for _ in range(tries)]
-            patches[place] = max(drawn, key=lambda patch: float(patch.std()))
+            tries = 1 + int(torch.randint(3, (), generator=random))
+            patches[place] = max((self._patch(side, random) for _ in range(tries)), key=busy)
         return patches
 
     def _patch(self, side: int, random: torch.Generator) -> Pixels:
-        which, mirror = torch.randint(len(self.photos), (), generator=random), torch.rand((), generator=random)
-        photo = self.photos[int(which)]
+        kind = self.kinds[int(torch.randint(len(self.kinds), (), generator=random))]
+        which, mirror = torch.randint(len(kind), (), generator=random), torch.rand((), generator=random)
+        photo = kind[int(which)]
         top = int(torch.randint(photo.shape[0] - side + 1, (), generator=random))
         left = int(torch.randint(photo.shape[1] - side + 1, (), generator=random))
         patch = photo[top : top + side, left : left + side]
         return patch[:, ::-1] if mirror < 0.5 else patch
 
 
-def read_photos(
-    folder: Path, split: str, least: int = 128, most: int = 100_000, *, halved: bool = True
-) -> list[Pixels]:
-    """Photos of one split as clean targets: halved, which takes their own JPEG artefacts away, unless told otherwise.
+def busy(patch: Pixels) -> float:
+    """How much neighbours in (S, S, 3) uint8 differ, as every other pixel tells."""
+    return float(np.abs(np.diff(patch[::2, ::2, 1].astype(np.int16), axis=0)).mean())
+
+
+def read_photos(folder: Path, split: str, least: int = 128, most: int = 100_000, *, halvings: int = 1) -> list[Pixels]:
+    """Photos of one split as clean targets: halved, which takes their own JPEG artefacts away, more than once also
+    their grain.
 
     Photos whose short side is then under `least` px are left out; the split is by hash of the path, as in `curate`.
 
@@ -143,12 +147,14 @@ def read_photos(
     photos: list[Pixels] = []
     for path in tqdm(chosen, desc=f"reading {split}", unit="photo", leave=False):
         rgb = read_rgb(path)
-        if rgb is not None and min(rgb.shape[:2]) >= (2 * least if halved else least):
-            photos.append(halve(rgb) if halved else rgb)
+        if rgb is not None and min(rgb.shape[:2]) >= least << halvings:
+            for _ in range(halvings):
+                rgb = halve(rgb)
+            photos.append(rgb)
         if len(photos) == most:
             break
     if not photos:
-        raise DataError(f"{folder} has no {split} photo of at least {2 * least if halved else least} px")
+        raise DataError(f"{folder} has no {split} photo of at least {least << halvings} px")
     return photos
 
 

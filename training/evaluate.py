@@ -33,7 +33,7 @@ from training.harmonization import View, pair, read_pairs, stacked
 from training.networks.harmonize import changed
 from training.pictures import Pixels, sheet
 
-SEVERAL = ("colorway", "cutout", "relight", "sketch", "harmonize", "watermark", "enhance", "level")
+SEVERAL = ("colorway", "cutout", "relight", "sketch", "harmonize", "watermark", "enhance", "upscale", "level")
 """Tasks that are measured on several folders."""
 
 
@@ -68,6 +68,8 @@ def of_several(
     """As `evaluate`, for the tasks that are measured on several folders."""
     if manifest["task"] == "level":
         return evaluate_level(session, data)
+    if manifest["task"] == "upscale":
+        return evaluate_enhancer(Enhancer(session), manifest["scale"], data, restores=False)
     if manifest["task"] == "enhance":
         enhancer = Enhancer(session, load(newest(folder.parents[1], "restoration-level")))
         return evaluate_enhancer(enhancer, manifest["scale"], data)
@@ -101,7 +103,7 @@ def of_one(session: onnxruntime.InferenceSession, manifest: dict[str, Any], fold
 
 def mixed(photos: Path, curated: Path) -> list[Pixels]:
     """Held-out pictures of 400 to 800 px: photos as they are, and products on white, four times enlarged."""
-    taken = read_photos(photos, "test", least=256, most=PICTURES // 2, halved=False)
+    taken = read_photos(photos, "test", least=256, most=PICTURES // 2, halvings=0)
     products = read_products(curated, "test", 128).pictures[: PICTURES - len(taken), ..., :3]
     large = [cv2.resize(one, (512, 512), interpolation=cv2.INTER_CUBIC) for one in products]
     return [*taken, *(np.asarray(one, np.uint8) for one in large)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,30 +78,37 @@ def trials(pictures: list[Pixels], scale: int, level: float | None = None) -> li
 
 
 class Enhancer:
-    """A published enhancer, with the estimate of its strength that the service makes."""
+    """A published enhancer, with the estimate of its strength that the service makes, or one that only enlarges."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, estimator: onnxruntime.InferenceSession) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, estimator: onnxruntime.InferenceSession | None = None
+    ) -> None:
         self._session, self._estimator = session, estimator
 
     def estimated(self, rgb: Pixels) -> float:
         """The strength for a picture, in [0, 1]."""
+        if self._estimator is None:
+            return 0.0
         return float(self._estimator.run(None, {"image": rgb[None]})[0][0])
 
     def __call__(self, rgb: Pixels, strength: float) -> Pixels:
         """The whole picture at once, mirrored at its edges."""
-        margin = 16
+        margin = 24
         padded = np.pad(rgb, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-        given = {"image": padded[None], "strength": np.array([strength], np.float32)}
+        given: dict[str, NDArray[Any]] = {"image": padded[None]}
+        if self._estimator is not None:
+            given["strength"] = np.array([strength], np.float32)
         large = np.asarray(self._session.run(None, given)[0][0], np.uint8)
         scale = large.shape[0] // padded.shape[0]
         inner = slice(margin * scale, -margin * scale)
         return large[inner, inner]
 
 
-def evaluate_enhancer(enhancer: Enhancer, scale: int, folders: list[Path]) -> Report:
+def evaluate_enhancer(enhancer: Enhancer, scale: int, folders: list[Path], *, restores: bool = True) -> Report:
     """Degraded photos with the estimated strength, cleanly reduced ones without any; standard pairs; steering; colour.
 
-    Standard pairs are files `x{scale}_*_LR.png` and `..._HR.png` in one of the folders.
+    What restores nothing is measured on clean pictures alone. Standard pairs are files `x{scale}_*_LR.png` and
+    `..._HR.png` in one of the folders.
 
     Raises:
         DataError: there are neither pictures nor pairs.
@@ -108,8 +116,10 @@ def evaluate_enhancer(enhancer: Enhancer, scale: int, folders: list[Path]) -> Re
     standard = [folder for folder in folders if any(folder.glob("x*_LR.png"))]
     report = Report()
     pictures = held_out([folder for folder in folders if folder not in standard])
-    if pictures:
+    if pictures and restores:
         on_pictures(report, enhancer, scale, pictures)
+    elif pictures:
+        report.picture = on_clean_pictures(report, enhancer, scale, pictures)
     for folder in standard:
         on_pairs(report, enhancer, scale, folder)
     if not report.records:
@@ -121,7 +131,7 @@ def held_out(folders: list[Path]) -> list[Pixels]:
     """COUNT test pictures of each folder, or a few less, at equal steps."""
     pictures: list[Pixels] = []
     for folder in folders:
-        found = read_clean([folder], "test", LEAST)
+        found = read_clean(folder, "test", LEAST)
         pictures += found[:: max(1, len(found) // COUNT)][:COUNT]
     return pictures
 
@@ -143,29 +153,41 @@ def on_pictures(report: Report, enhancer: Enhancer, scale: int, pictures: list[P
         ]
         shifts.append(float(np.linalg.norm(means[0] - means[1])))
         if index < SHOWN:
-            blocks = np.asarray(
-                cv2.resize(trial.small, trial.clean.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8
-            )
-            rows += [shown(one) for one in (blocks, plain, restored, trial.clean)]
+            rows += shown_row(trial, plain, restored)
     data = f"{len(gains)} held-out pictures, degraded by the recipe to random levels, strength estimated"
     report.add("PSNR (Y) above bicubic, mean", float(np.mean(gains)), "dB", data)
     report.add("PSNR (Y) above bicubic, worst", min(gains), "dB", data)
     report.add("pictures better than bicubic", sum(gain > 0 for gain in gains), f"of {len(gains)}", data)
     report.add("PSNR (Y) above the upload, scale 1, mean", float(np.mean(same_size)), "dB", data)
     report.add("shift of the mean colour, worst", max(shifts), "CIE 1976, before the service takes it back", data)
-    clean = [
-        (scores(enhancer(one.small, 0), one.clean, scale)[0], scores(bicubic(one.small, scale), one.clean, scale)[0])
-        for one in trials(pictures, scale, 0.0)
-    ]
-    data = f"{len(clean)} held-out pictures, cleanly reduced, strength 0"
-    report.add("PSNR (Y)", float(np.mean([ours for ours, _ in clean])), "dB", data)
-    report.add("PSNR (Y) above bicubic, mean", float(np.mean([ours - plain for ours, plain in clean])), "dB", data)
+    on_clean_pictures(report, enhancer, scale, pictures)
     steered = trials(pictures, scale, STEER)
     data = f"{len(steered)} held-out pictures, degraded to level {STEER:g}"
     for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
         found = [scores(enhancer(one.small, strength), one.clean, scale)[0] for one in steered]
         report.add(f"PSNR (Y), strength {strength:g}", float(np.mean(found)), "dB", data)
     report.picture = sheet(rows, columns=4)
+
+
+def on_clean_pictures(report: Report, enhancer: Enhancer, scale: int, pictures: list[Pixels]) -> Pixels:
+    """What held-out pictures that are only small gain; gives a sheet of some of them."""
+    gains: list[tuple[float, float]] = []
+    rows: list[Pixels] = []
+    for trial in trials(pictures, scale, 0.0):
+        made, plain = enhancer(trial.small, 0), bicubic(trial.small, scale)
+        gains.append((scores(made, trial.clean, scale)[0], scores(plain, trial.clean, scale)[0]))
+        if len(gains) <= SHOWN:
+            rows += shown_row(trial, plain, made)
+    data = f"{len(gains)} held-out pictures, cleanly reduced, strength 0"
+    report.add("PSNR (Y)", float(np.mean([ours for ours, _ in gains])), "dB", data)
+    report.add("PSNR (Y) above bicubic, mean", float(np.mean([ours - plain for ours, plain in gains])), "dB", data)
+    return sheet(rows, columns=4)
+
+
+def shown_row(trial: Trial, plain: Pixels, made: Pixels) -> list[Pixels]:
+    """What goes into a row of the sheet: what was given, bicubic, the model's, the truth."""
+    blocks = np.asarray(cv2.resize(trial.small, trial.clean.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    return [shown(one) for one in (blocks, plain, made, trial.clean)]
 
 
 def shown(rgb: Pixels, side: int = 192) -> Pixels:

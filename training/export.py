@@ -48,6 +48,8 @@ CONTRAST = 0.12
 """Of the colours of a product made of a drawing: a printed one's, without its print, would become glaring stripes."""
 MOST_CHANGE = 16.0
 """Of a colour by a hidden mark, in steps of 255."""
+IN_BYTES = ("from-sketch",)
+"""Recipes whose convolutions are stored in 8 bits: as float16 they would be a quarter of all weights that ship."""
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -79,6 +81,17 @@ class EnhanceGraph(nn.Module):
 
     def forward(self, image: Tensor, strength: Tensor) -> Tensor:
         return to_bytes(self.net(from_bytes(image), strength))
+
+
+class UpscaleGraph(nn.Module):
+    """image (N, T, T, 3) uint8 -> image (N, scale*T, scale*T, 3) uint8."""
+
+    def __init__(self, net: EnhanceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        return to_bytes(self.net(from_bytes(image)))
 
 
 class LevelGraph(nn.Module):
@@ -245,6 +258,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         "garments-128": (Cascade, CascadeConfig, GenerateGraph),
         "garments": (Generator, GeneratorConfig, GenerateGraph),
         "enhance": (EnhanceNet, EnhanceConfig, EnhanceGraph),
+        "upscale": (EnhanceNet, EnhanceConfig, UpscaleGraph),
         "restoration-level": (LevelNet, LevelConfig, LevelGraph),
         "cutout": (MattingNet, MattingConfig, lambda net: CutoutGraph(net, side)),
         "harmonize": (HarmonizeNet, HarmonizeConfig, HarmonizeGraph),
@@ -318,11 +332,11 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     inputs = example(graph, 2, sides_of(graph)[0])
     batch = torch.export.Dim("batch", min=1, max=256)
     shapes = {name: {0: batch} for name in inputs}
-    if isinstance(graph, EnhanceGraph | LevelGraph):
+    if isinstance(graph, EnhanceGraph | LevelGraph | UpscaleGraph):
         height, width = torch.export.Dim("height", min=16, max=8192), torch.export.Dim("width", min=16, max=8192)
         shapes["image"] = {0: batch, 1: height, 2: width}
     # Where a picture goes in, the picture that comes out needs another name.
-    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
+    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength", UpscaleGraph: "image_out"}
     names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
     names |= {ColorwayGraph: "change", HiderGraph: "change", LinesGraph: "ink", ReaderGraph: "logits"}
     output = names[type(graph)]
@@ -341,19 +355,25 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     return output
 
 
-def halve(path: Path) -> None:
+def halve(path: Path, *, in_bytes: bool = False) -> None:
     """Store a graph's weights as float16, with casts in the graph, which the runtime does once when it loads it.
 
-    The exporter's notes on where every node comes from, a hundred kilobytes, are left out.
+    `in_bytes` stores convolutions in 8 bits, see `steps_of`. The exporter's notes on where every node comes from, a hundred kilobytes, are left out.
     """
     model = onnx.load(path)
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
         part.ClearField("metadata_props")
     graph, casts = model.graph, []
-    for tensor in graph.initializer:
+    for tensor in list(graph.initializer):
         values = to_array(tensor)
-        if values.dtype == np.float32 and values.size >= 64:
-            name = tensor.name
+        name = tensor.name
+        if in_bytes and is_kernel(values):
+            steps, step = steps_of(values)
+            tensor.CopyFrom(from_array(steps, name + ".byte"))
+            graph.initializer.append(from_array(step, name + ".step"))
+            casts.append(onnx.helper.make_node("Cast", [name + ".byte"], [name + ".steps"], to=onnx.TensorProto.FLOAT))
+            casts.append(onnx.helper.make_node("Mul", [name + ".steps", name + ".step"], [name]))
+        elif values.dtype == np.float32 and values.size >= 64:
             tensor.CopyFrom(from_array(values.astype(np.float16), name + ".half"))
             casts.append(onnx.helper.make_node("Cast", [name + ".half"], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
@@ -362,11 +382,25 @@ def halve(path: Path) -> None:
     onnx.save(model, path)
 
 
-def rounded(graph: nn.Module) -> nn.Module:
+def is_kernel(values: NDArray[Any]) -> bool:
+    """Whether these are weights of a convolution, and many enough for each of its outputs."""
+    return values.dtype == np.float32 and values.ndim == 4 and values[0].size >= 64
+
+
+def steps_of(weights: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """(O, I, H, W) float32 -> the same in whole steps from -127 to 127, and the step of every output, (O, 1, 1, 1)."""
+    step = np.maximum(np.abs(weights).max((1, 2, 3), keepdims=True) / 127, 1e-12).astype(np.float32)
+    return np.rint(weights / step).astype(np.int8), step
+
+
+def rounded(graph: nn.Module, *, in_bytes: bool = False) -> nn.Module:
     """A graph whose weights are what `halve` leaves of them."""
     with torch.no_grad():
         for tensor in graph.state_dict().values():
-            if tensor.dtype == torch.float32 and tensor.numel() >= 64:
+            if in_bytes and is_kernel(tensor.numpy()):
+                steps, step = steps_of(tensor.numpy())
+                tensor.copy_(torch.from_numpy(steps * step))
+            elif tensor.dtype == torch.float32 and tensor.numel() >= 64:
                 tensor.copy_(tensor.half().float())
     return graph
 
@@ -424,7 +458,11 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
     graphs = graphs_of(recipe, weights)
-    return [publish_graph(rounded(graph), run, models / (name + end), state, facts) for end, graph in graphs.items()]
+    in_bytes = recipe["name"] in IN_BYTES
+    return [
+        publish_graph(rounded(graph, in_bytes=in_bytes), run, models / (name + end), state, facts)
+        for end, graph in graphs.items()
+    ]
 
 
 def publish_graph(graph: nn.Module, run: Path, home: Path, state: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
@@ -437,7 +475,7 @@ def publish_graph(graph: nn.Module, run: Path, home: Path, state: Mapping[str, A
     partial = home / f"{version}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     output = write_onnx(graph, partial / "model.onnx")
-    halve(partial / "model.onnx")
+    halve(partial / "model.onnx", in_bytes=state["recipe"]["name"] in IN_BYTES)
     data = (partial / "model.onnx").read_bytes()
     manifest = {
         "schema": 1,
@@ -508,9 +546,10 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
     if isinstance(graph, GenerateGraph):
         classes = json.loads((run / "data.json").read_text())["classes"]
         return {"task": "generate", "size": graph.net.config.size, "classes": classes}
-    if isinstance(graph, EnhanceGraph):
+    if isinstance(graph, EnhanceGraph | UpscaleGraph):
         config = graph.net.config
-        return {"task": "enhance", "tile": TILE, "margin": config.radius, "scale": config.scale}
+        task = "enhance" if config.restores else "upscale"
+        return {"task": task, "tile": TILE, "margin": config.radius, "scale": config.scale}
     if isinstance(graph, CutoutGraph):
         return {"task": "cutout", "size": graph.side}
     if isinstance(graph, ColorwayGraph):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from training.adversarial import GanRecipe
 from training.dcgan import DcganRecipe
+from training.degrade import Degradation
 from training.evaluators.learning import EvaluatorRecipe
 from training.harmonization import HarmonizeRecipe
 from training.lining import LinesRecipe
@@ -125,6 +126,26 @@ def enhance_x4() -> RestorationRecipe:
     return replace(enhance_x2(), name="enhance-x4", network=large, scale=4, patch=128, steps=16_000, lr=6e-4)
 
 
+def upscale_x2() -> RestorationRecipe:
+    """Twice the size of a clean picture, and nothing else: three quarters of an hour on one core."""
+    return RestorationRecipe(
+        name="upscale-x2",
+        network=EnhanceConfig(channels=32, blocks=8, restores=False),
+        degradation=Degradation(clean_share=1.0),
+        steps=46_000,
+        batch_size=8,
+        most_gradient=1.0,
+        halvings=2,
+        drawings=2000,
+    )
+
+
+def upscale_x4() -> RestorationRecipe:
+    """Four times the size of a clean picture: three quarters of an hour on one core."""
+    network = EnhanceConfig(channels=32, blocks=8, scale=4, restores=False)
+    return replace(upscale_x2(), name="upscale-x4", network=network, scale=4, patch=128, steps=60_000, lr=2e-3)
+
+
 def restoration_level() -> RestorationRecipe:
     """How degraded a photo is: minutes on one core. Its "clean picture" is twice the tile that it looks at."""
     return RestorationRecipe(
@@ -216,6 +237,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "enhance-x2": enhance_x2,
     "enhance-x2-fast": enhance_x2_fast,
     "enhance-x4": enhance_x4,
+    "upscale-x2": upscale_x2,
+    "upscale-x4": upscale_x4,
     "restoration-level": restoration_level,
     "cutout": cutout,
     "cutout-tune": cutout_tune,

@@ -22,7 +22,7 @@ COMMAND = "vitrine-train report {folders} --data {data}"
 def is_enhancer(folder: Path) -> bool:
     """Whether a folder is that of a published enhancer."""
     manifest = folder / "manifest.json"
-    return manifest.is_file() and json.loads(manifest.read_text())["task"] == "enhance"
+    return manifest.is_file() and json.loads(manifest.read_text())["task"] in ("enhance", "upscale")
 
 
 def report_enhancers(folders: list[Path], data: list[Path], out: Path) -> list[Path]:

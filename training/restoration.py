@@ -36,6 +36,7 @@ class RestorationRecipe:
     scale: int = 2
     most_gradient: float | None = None
     drawings: int = 0  # pictures that are drawn, beside the photos
+    halvings: int = 1  # of photos, before they are taken to be clean
     start: str = ""  # SHA-256 of the published graph that it began with
     seed: int = 0
     bf16: bool = True
@@ -87,25 +88,24 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         return sheet(list(pixels), columns=len(columns))
 
 
-def read_clean(folders: list[Path], split: str, least: int) -> list[Pixels]:
-    """Clean targets of at least `least` px: photos and scenes halved; pictures of a folder that has only smaller ones
-    as they are.
+def read_clean(folder: Path, split: str, least: int, halvings: int = 1) -> list[Pixels]:
+    """Clean targets of at least `least` px: photos halved so often, scenes once; pictures of a folder that has only
+    smaller ones less often.
 
     Raises:
-        DataError: a folder has no picture that is large enough.
+        DataError: the folder has no picture that is large enough.
     """
-    found: list[Pixels] = []
-    for folder in folders:
-        if (folder / "scenes.csv").is_file():
-            found += [halve(scene) for scene, _ in read_views(folder, split) if min(scene.shape[:2]) >= 2 * least]
-            continue
-        try:
-            found += read_photos(folder, split, least)
-        except DataError:
-            found += read_photos(folder, split, least, halved=False)
-    if not found:
-        raise DataError(f"no {split} picture of at least {least} px")
-    return found
+    if (folder / "scenes.csv").is_file():
+        found = [halve(scene) for scene, _ in read_views(folder, split) if min(scene.shape[:2]) >= 2 * least]
+        if not found:
+            raise DataError(f"{folder} has no {split} picture of at least {2 * least} px")
+        return found
+    try:
+        return read_photos(folder, split, least, halvings=halvings)
+    except DataError:
+        if halvings == 0:
+            raise
+        return read_clean(folder, split, least, halvings - 1)
 
 
 def turned(patches: Pixels, random: torch.Generator) -> Pixels:

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.averaged import Averaged, AveragedTrainer, annealed
-from training.data import Labelled, Photos
+from training.data import Labelled
 from training.hardware import has_fast_bf16
-from training.networks.watermark import LUMA, WatermarkConfig, WatermarkNet, room_of
+from training.networks.blocks import LUMA
+from training.networks.watermark import WatermarkConfig, WatermarkNet, room_of
 from training.pictures import Pixels, sheet
 
 
@@ -53,7 +54,7 @@ class WatermarkRecipe:
 class WatermarkTrainer(AveragedTrainer[WatermarkNet]):
     """Trains a `WatermarkNet` on photos and curated products; see `loop.Trainer`."""
 
-    def __init__(self, recipe: WatermarkRecipe, photos: Photos, products: Labelled, device: str = "cpu") -> None:
+    def __init__(self, recipe: WatermarkRecipe, photos: list[Pixels], products: Labelled, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.photos, self.products, self.device = recipe, photos, products, torch.device(device)
         self.averaged = Averaged(WatermarkNet(recipe.network), self.device, recipe.ema_decay, most_gradient=1.0)
@@ -97,7 +98,7 @@ class WatermarkTrainer(AveragedTrainer[WatermarkNet]):
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
 
     def _photo(self, side: int, random: torch.Generator) -> Pixels:
-        photo = self.photos.photos[int(torch.randint(len(self.photos.photos), (), generator=random))]
+        photo = self.photos[int(torch.randint(len(self.photos), (), generator=random))]
         least = min(photo.shape[:2])
         size = int(least * (0.5 + 0.5 * float(torch.rand((), generator=random))))
         top, left = (int(torch.randint(n - size + 1, (), generator=random)) for n in photo.shape[:2])

@@ -45,9 +45,10 @@ class Tiles:
     network's receptive radius the result is the one that the whole picture, mirrored at its edges, would give.
     """
 
-    def __init__(self, rgb: Pixels, strength: float, *, shape: tuple[int, int], margin: int, scale: int) -> None:
-        """`shape` is (height, width) of every tile, margins included."""
-        self._rgb, self._strength = rgb, np.float32(strength)
+    def __init__(self, rgb: Pixels, strength: float | None, *, shape: tuple[int, int], margin: int, scale: int) -> None:
+        """`shape` is (height, width) of every tile, margins included; a model that restores nothing has no strength."""
+        self._rgb = rgb
+        self._told: Row = {} if strength is None else {"strength": np.float32(strength)}
         self._margin, self._scale = margin, scale
         self.shape = shape
         self._down, self._across = (side - 2 * margin for side in shape)
@@ -66,7 +67,7 @@ class Tiles:
             image = self._rgb[top : top + high, left : left + wide]
         else:
             image = self._rgb[mirrored(top, high, height)[:, None], mirrored(left, wide, width)]
-        return {"image": image, "strength": self._strength}
+        return {"image": image, **self._told}
 
     def put(self, index: int, output: NDArray[Any]) -> None:
         top, left = (self._scale * at for at in self._origin(index))

@@ -53,6 +53,19 @@ def test_what_is_no_enhancer_is_not_found(wanted):
         catalogue().enhancers(2)
 
 
+def test_a_clean_picture_is_only_enlarged_where_there_is_a_model_for_that():
+    pure = {name: named(name, "upscale", scale) for name, scale in (("up2", 2), ("up4", 4))}
+    both = Catalogue({"x2": named("x2", "enhance", 2), **pure})
+
+    assert [one.name for one in both.enhancers(2, clean=True)] == ["up2"]
+    assert [one.name for one in both.enhancers(4, clean=True)] == ["up4"]
+    assert [one.name for one in both.enhancers(2)] == ["x2"]
+    assert [one.name for one in both.enhancers(2, "x2", clean=True)] == ["x2"]
+    assert [one.name for one in catalogue(x2=2).enhancers(2, clean=True)] == ["x2"]
+    with pytest.raises(UnknownModel):
+        both.enhancers(2, "up2")  # an upload may need restoring, which it cannot
+
+
 def test_on_demand_nothing_is_loaded_that_is_not_asked_for():
     models = {name: named(name, "enhance", scale).model for name, scale in (("x2", 2), ("x4", 4))}
     loaded = []

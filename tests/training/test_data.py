@@ -80,7 +80,7 @@ def test_pairs_fit_and_are_the_same_for_the_same_seed():
 
 
 def test_patches_come_from_inside_the_photos():
-    photos = Photos([np.full((40, 50, 3), value, np.uint8) for value in (10, 200)])
+    photos = Photos([[np.full((40, 50, 3), value, np.uint8)] for value in (10, 200)])
     patches = photos.patches(20, 32, torch.Generator().manual_seed(0))
 
     assert patches.shape == (20, 32, 32, 3)

@@ -46,10 +46,10 @@ def make(name, **changes):
         return recipe, MattingTrainer(recipe, Material(photos, photos, photos, [], []))
     if name == "harmonize":
         return recipe, HarmonizeTrainer(recipe, [View(*view(random))])
-    photos = Photos([random.integers(0, 256, (300, 300, 3), dtype=np.uint8)])
+    photos = [random.integers(0, 256, (300, 300, 3), dtype=np.uint8)]
     if name == "watermark":
         return recipe, WatermarkTrainer(recipe, photos, products(128, random))
-    return recipe, RestorationTrainer(recipe, photos)
+    return recipe, RestorationTrainer(recipe, Photos([photos]))
 
 
 def translation(name, recipe, random):

@@ -257,6 +257,25 @@ def test_halved_weights_are_half_the_file_and_the_same_function(tmp_path):
     assert np.abs(session.run(None, {"x": example.numpy()})[0] - expected).max() < 1e-5
 
 
+def test_kernels_stored_in_bytes_are_a_quarter_of_the_file_and_within_half_a_step(tmp_path):
+    torch.manual_seed(0)
+    net = torch.nn.Conv2d(16, 64, 3).eval()
+    weights, example = net.weight.detach().clone(), torch.rand(1, 16, 16, 16)
+    net = rounded(net, in_bytes=True)
+    torch.onnx.export(
+        net, (example,), str(tmp_path / "a.onnx"), input_names=["x"], dynamo=True, external_data=False, verbose=False
+    )
+    before, expected = (tmp_path / "a.onnx").stat().st_size, net(example).detach().numpy()
+    halve(tmp_path / "a.onnx", in_bytes=True)
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    step = weights.abs().amax((1, 2, 3), keepdim=True) / 127
+
+    assert (tmp_path / "a.onnx").stat().st_size < 0.4 * before
+    assert np.abs(session.run(None, {"x": example.numpy()})[0] - expected).max() < 1e-5
+    assert ((net.weight - weights).abs() <= 0.501 * step).all()
+    assert not torch.equal(net.weight, weights)
+
+
 def test_similarities_have_known_answers():
     random = np.random.default_rng(0)
     picture = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)

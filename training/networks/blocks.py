@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SLOPE = 0.2
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in lightness as it is stored (ITU-R BT.601)."""
 
 
 def leaky(x: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 As in StackGAN (Zhang et al. 2017): what the first stage does poorly, fine detail, is left away by halving its picture,
 and what it does well, outline and colours, is what the second begins with. Unlike there the second stage also sees real
 products made small, whose detail is known, so that it learns from pairs what cloth looks like (as Ledig et al. 2017 for
-photos). Written from the papers.
+photos). Part of what the first stage's picture had beyond that is laid over the result at the end, as a level of a
+Laplacian pyramid is (Denton et al. 2015): fine light and shade of cloth. Written from the papers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, downsample, laid_over_white, leaky, smooth, upsample
+from training.networks.blocks import LUMA, ResidualBlock, conv, downsample, laid_over_white, leaky, smooth, upsample
 from training.networks.generator import Generator, GeneratorConfig
 
 SCALE = 4
@@ -24,6 +25,10 @@ SCALE = 4
 WOVEN = 0.3
 """How much of z mixes the second stage's textures once it has learned: with all of it, as while it learns, there are
 seeds whose cloth is speckled."""
+
+KEPT_LIGHT, KEPT_TINT = 0.5, 0.1
+"""How much of the first stage's fine detail is kept, of its lightness and of its colour. All of it is grain of all
+colours, which the second stage is there to avoid; without it cloth looks like plastic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +124,16 @@ class Cascade(nn.Module):
         """As the first stage's."""
         self.first.measure_style_mean()
 
-    def coarse(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        """What the second stage begins with, the first's picture halved and smoothed: (N, 4, S/4, S/4) in [0, 1]."""
-        return smooth(downsample(self.first(z, label, truncation)).clamp(0, 1))
-
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        coarse = self.coarse(z, label, truncation)
+        first = self.first(z, label, truncation)
         share = WOVEN if truncation is None else WOVEN * truncation[:, None]
-        return cast(Tensor, self.second(coarse, label, share * z))
+        picture = self.second(smooth(downsample(first).clamp(0, 1)), label, share * z)
+        kept = self._kept((first - downsample(picture))[:, :3])
+        alpha = picture[:, 3:]
+        return torch.cat([picture[:, :3] + alpha.clamp(0, 1) * upsample(kept), alpha], 1)
+
+    @staticmethod
+    def _kept(detail: Tensor) -> Tensor:
+        """(N, 3, H, W) differences of colour -> the share of them that is kept."""
+        light = (detail * detail.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)
+        return KEPT_TINT * detail + (KEPT_LIGHT - KEPT_TINT) * light

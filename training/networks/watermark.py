@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import ResidualBlock, conv, leaky, smooth, upsample
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from training.networks.blocks import LUMA, ResidualBlock, conv, leaky, smooth, upsample
 
 
 @dataclass(frozen=True, kw_only=True)
