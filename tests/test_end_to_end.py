@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.conftest import only, photo, picture, running
 from tests.load import crowd, generate
@@ -135,6 +135,67 @@ def test_without_work_the_pixels_are_untouched(client):
     response = client.post("/enhance", files={"image": data}, data={"scale": 1, "denoise": 0, "format": "png"})
 
     assert (np.array(picture(response)) == np.array(Image.open(io.BytesIO(data)))).all()
+
+
+def crisp():
+    """A picture that nothing has been done to: shapes with smooth edges, PNG."""
+    large = Image.new("RGB", (640, 480), (230, 228, 224))
+    draw = ImageDraw.Draw(large)
+    for index in range(12):
+        left, top = 50 * index, 30 * (index % 7)
+        draw.ellipse((left, top, left + 160, top + 120), fill=(20 * index, 60, 220 - 15 * index))
+        draw.rectangle((left, top + 200, left + 30, top + 280), fill=(200, 20 * index, 40))
+    file = io.BytesIO()
+    large.resize((160, 120), Image.Resampling.BOX).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "model"),
+    [
+        (photo(), {}, "enhance-x2"),
+        (photo(), {"scale": 4}, "enhance-x4"),
+        (photo(), {"denoise": 0}, "upscale-x2"),
+        (photo(), {"denoise": 0, "scale": 4}, "upscale-x4"),
+        (photo(), {"denoise": 0, "model": "enhance-x2"}, "enhance-x2"),
+        (crisp(), {}, "upscale-x2"),
+        (crisp(), {"denoise": 0.5}, "enhance-x2"),
+    ],
+)
+def test_what_needs_no_restoration_goes_to_a_model_that_only_enlarges(client, data, options, model):
+    response = client.post("/enhance", files={"image": data}, data=options)
+    facts = client.get(f"/models/{model}").json()
+
+    assert response.headers["x-model"] == f"{model}@{facts['version']}"
+    assert response.headers["x-model-digest"] == facts["digest"]
+    assert facts["digest"].encode() in response.content
+    again = client.post(
+        "/enhance", files={"image": data}, data=options, headers={"If-None-Match": response.headers["etag"]}
+    )
+    assert again.status_code == 304
+    assert "x-model" not in again.headers  # which is not known before a look at the picture
+
+
+def test_edges_are_nearer_to_the_truth_than_bicubic(client):
+    truth = Image.open(io.BytesIO(crisp()))
+    file = io.BytesIO()
+    small = truth.resize((80, 60), Image.Resampling.BICUBIC)
+    small.save(file, "PNG")
+    errors = [
+        np.mean((np.asarray(one, float) - np.asarray(truth, float)) ** 2)
+        for one in (
+            picture(client.post("/enhance", files={"image": file.getvalue()}, data={"denoise": 0, "format": "png"})),
+            small.resize(truth.size, Image.Resampling.BICUBIC),
+        )
+    ]
+
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_pixels_of_a_clean_picture_are_its_own_at_its_own_size(client):
+    answer = picture(client.post("/enhance", files={"image": crisp()}, data={"scale": 1, "format": "png"}))
+
+    assert (np.array(answer) == np.array(Image.open(io.BytesIO(crisp())))).all()
 
 
 def test_alpha_is_kept_and_can_be_laid_over_a_colour(client):

@@ -125,7 +125,7 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
     add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
-    if name.startswith("cutout") or name == "enhance-x4":
+    if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2"):
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "garments-128":
         command.add_argument(
@@ -220,10 +220,10 @@ def prepare(
 def prepare_restoration(
     recipe: RestorationRecipe, folders: list[Path], device: str, start: Path | None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
-    """As `prepare`, for restoration; an enhancer of any scale may begin with one that doubles the size."""
+    """As `prepare`, for restoration; an enhancer may begin with one of another scale, but for the last layer."""
     body: dict[str, torch.Tensor] = {}
     if start is not None and isinstance(recipe.network, EnhanceConfig):
-        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=2)))
+        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=scale_of(start))))
         body = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
         recipe = replace(recipe, start=digest)
     kinds = [read_clean(folder, "train", recipe.patch, recipe.halvings) for folder in folders]
@@ -233,6 +233,18 @@ def prepare_restoration(
     trainer = RestorationTrainer(recipe, Photos(kinds), device)
     trainer.begin(body)
     return recipe, trainer, counts
+
+
+def scale_of(start: Path) -> int:
+    """How many times larger a published version makes a picture.
+
+    Raises:
+        ExportError: it is no enhancer's.
+    """
+    try:
+        return int(json.loads((start / "manifest.json").read_text())["scale"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{start} holds no published enhancer: {error}") from error
 
 
 def prepare_lines(

@@ -12,6 +12,7 @@ from training.pictures import Pixels, write_picture
 PURPOSE = {
     "generate": "Makes product pictures by category and seed (`POST /generate`).",
     "enhance": "Makes a photo larger, and restores it as strongly as asked (`POST /enhance`).",
+    "upscale": "Makes a clean picture larger, and nothing else (`POST /enhance` with `denoise=0`).",
     "cutout": "Cuts the product out of a photo, for another background (`POST /enhance` with `background`).",
     "harmonize": "Sets a product's colours into the light of its backdrop (`POST /compose` with `harmonize`).",
     "relight": "Takes the light of a place off a product (`POST /restyle` with the style `studio`).",
@@ -25,6 +26,7 @@ PURPOSE = {
 PICTURES = {
     "generate": "Uncurated: the first draws of one random generator, truncation 0.8, a column a class ({classes}).",
     "enhance": "Uncurated: the first held-out photos. Degraded input, bicubic, this model, truth.",
+    "upscale": "Uncurated: the first held-out photos. Cleanly reduced input, bicubic, this model, truth.",
     "cutout": "Uncurated: held-out pictures at equal steps. Input, this model, GrabCut, truth; twice a row.",
     "harmonize": "Uncurated: held-out views at equal steps. Set in, by this model, as it was; thrice a row.",
     "relight": "Uncurated: held-out views at equal steps. Snapshot, cut out by its true alpha, this model, studio.",

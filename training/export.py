@@ -358,7 +358,8 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
 def halve(path: Path, *, in_bytes: bool = False) -> None:
     """Store a graph's weights as float16, with casts in the graph, which the runtime does once when it loads it.
 
-    `in_bytes` stores convolutions in 8 bits, see `steps_of`. The exporter's notes on where every node comes from, a hundred kilobytes, are left out.
+    `in_bytes` stores convolutions in 8 bits, see `steps_of`. The exporter's notes on where every node comes from, a
+    hundred kilobytes, are left out.
     """
     model = onnx.load(path)
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):

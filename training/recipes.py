@@ -127,23 +127,25 @@ def enhance_x4() -> RestorationRecipe:
 
 
 def upscale_x2() -> RestorationRecipe:
-    """Twice the size of a clean picture, and nothing else: three quarters of an hour on one core."""
+    """Twice the size of a clean picture, beginning with a published upscale-x4 (--start): half an hour on one core."""
+    network = EnhanceConfig(channels=32, blocks=16, restores=False)
+    return replace(upscale_x4(), name="upscale-x2", network=network, scale=2, patch=96, steps=11_000)
+
+
+def upscale_x4() -> RestorationRecipe:
+    """Four times the size of a clean picture, and nothing else: three quarters of an hour on one core."""
     return RestorationRecipe(
-        name="upscale-x2",
-        network=EnhanceConfig(channels=32, blocks=8, restores=False),
+        name="upscale-x4",
+        network=EnhanceConfig(channels=32, blocks=16, scale=4, restores=False),
         degradation=Degradation(clean_share=1.0),
-        steps=46_000,
+        scale=4,
+        patch=128,
+        steps=42_000,
         batch_size=8,
         most_gradient=1.0,
         halvings=2,
         drawings=2000,
     )
-
-
-def upscale_x4() -> RestorationRecipe:
-    """Four times the size of a clean picture: three quarters of an hour on one core."""
-    network = EnhanceConfig(channels=32, blocks=8, scale=4, restores=False)
-    return replace(upscale_x2(), name="upscale-x4", network=network, scale=4, patch=128, steps=60_000, lr=2e-3)
 
 
 def restoration_level() -> RestorationRecipe:

@@ -14,7 +14,7 @@ MODELS = Path(__file__).parents[2] / "models"
 NAME = "restoration-level"  # the smallest one
 SHIPPED = (
     "colorway", "cutout", "enhance-x2", "enhance-x2-fast", "enhance-x4", "from-sketch", "garments-128", "harmonize",
-    "relight", "restoration-level", "sketch", "watermark", "watermark-reader",
+    "relight", "restoration-level", "sketch", "upscale-x2", "upscale-x4", "watermark", "watermark-reader",
 )  # fmt: skip
 
 

@@ -13,22 +13,29 @@ from training.__main__ import main
 FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
 FACTS += ["--limits", "Shapes only."]
 SLOW = ["--device", "cpu", "--threads", "1"]
+MADE = ("garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level", "upscale-x2", "upscale-x4")
 
 
 @pytest.fixture(scope="module")
 def models(catalogue, curated, tmp_path_factory):
     """The models folder after training, exporting and evaluating everything that is served, quickly."""
     home = tmp_path_factory.mktemp("home")
-    for name, data in (("garments-64", curated), ("restoration-level", catalogue), ("enhance-x2", catalogue)):
+    for name, data in (
+        ("garments-64", curated),
+        ("restoration-level", catalogue),
+        ("enhance-x2", catalogue),
+        ("upscale-x4", catalogue),
+    ):
         run = home / "runs" / name
         main([name, "--quick", "--data", str(data), "--out", str(run), *SLOW])
         main(["export", str(run), "--models", str(home / "models"), *FACTS])
     run, start = home / "runs" / "garments-128", home / "runs" / "garments-64"
     main(["garments-128", "--quick", "--data", str(curated), "--out", str(run), "--start", str(start), *SLOW])
     main(["export", str(run), "--models", str(home / "models"), *FACTS])
-    run, start = home / "runs" / "enhance-x4", home / "models" / "enhance-x2" / "1"
-    main(["enhance-x4", "--quick", "--data", str(catalogue), "--out", str(run), "--start", str(start), *SLOW])
-    main(["export", str(run), "--models", str(home / "models"), *FACTS])
+    for name, other in (("enhance-x4", "enhance-x2"), ("upscale-x2", "upscale-x4")):
+        run, start = home / "runs" / name, home / "models" / other / "1"
+        main([name, "--quick", "--data", str(catalogue), "--out", str(run), "--start", str(start), *SLOW])
+        main(["export", str(run), "--models", str(home / "models"), *FACTS])
     return home / "models"
 
 
@@ -63,7 +70,7 @@ def test_a_photo_keeps_its_split_when_others_come_or_go(curated, catalogue, tmp_
 def test_what_was_trained_can_be_served(models):
     served = read_models(models)  # checks manifests and hashes
 
-    assert set(served) == {"garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level"}
+    assert set(served) == set(MADE)
     inputs = {"z": np.zeros((2, 64), np.float32), "label": np.array([0, 1]), "truncation": np.ones(2, np.float32)}
     for name, side in (("garments-64", 64), ("garments-128", 128)):
         assert served[name].manifest.classes == ("cup", "sign")
@@ -71,7 +78,7 @@ def test_what_was_trained_can_be_served(models):
         assert session.run(None, inputs)[0].shape == (2, side, side, 4)
 
 
-@pytest.mark.parametrize("name", ["garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level"])
+@pytest.mark.parametrize("name", MADE)
 def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     manifest = json.loads((models / name / "1" / "manifest.json").read_text())
 
@@ -88,6 +95,7 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
         ("garments-128", "coverage"),
         ("enhance-x2", "PSNR (Y) above bicubic, mean"),
         ("enhance-x4", "PSNR (Y) above bicubic, worst"),
+        ("upscale-x2", "PSNR (Y) above bicubic, mean"),
         ("restoration-level", "mean absolute error"),
     ],
 )
@@ -102,7 +110,7 @@ def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalo
 
 
 def test_a_page_compares_enhancers(models, catalogue, tmp_path, capsys):
-    folders = [str(models / name / "1") for name in ("enhance-x2", "enhance-x4")]
+    folders = [str(models / name / "1") for name in ("enhance-x2", "enhance-x4", "upscale-x2")]
     main(["report", *folders, "--data", str(catalogue), "--out", str(tmp_path)])
     page = (tmp_path / "enhancer.md").read_text()
 
@@ -115,13 +123,12 @@ def test_a_page_compares_enhancers(models, catalogue, tmp_path, capsys):
     assert "enhancers only" in capsys.readouterr().err
 
 
-def test_an_enhancer_of_another_scale_says_what_it_began_with(models):
-    manifests = {
-        name: json.loads((models / name / "1" / "manifest.json").read_text()) for name in ("enhance-x2", "enhance-x4")
-    }
+@pytest.mark.parametrize(("name", "scale", "other"), [("enhance-x4", 4, "enhance-x2"), ("upscale-x2", 2, "upscale-x4")])
+def test_an_enhancer_of_another_scale_says_what_it_began_with(models, name, scale, other):
+    manifest, began = (json.loads((models / one / "1" / "manifest.json").read_text()) for one in (name, other))
 
-    assert manifests["enhance-x4"]["scale"] == 4
-    assert manifests["enhance-x4"]["recipe"]["start"] == manifests["enhance-x2"]["sha256"]
+    assert manifest["scale"] == scale
+    assert manifest["recipe"]["start"] == began["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +160,7 @@ def test_the_same_command_resumes_and_a_second_export_is_a_second_version(curate
     [
         (["garments-64", "--data", "{tmp}/none", "--out", "{tmp}/run"], "index.csv"),
         (["enhance-x2", "--data", "{tmp}", "--out", "{tmp}/run"], "no train photo"),
+        (["upscale-x2", "--data", "{tmp}", "--out", "{tmp}/run", "--start", "{tmp}"], "no published enhancer"),
         (["dcgan-28", "--data", "{tmp}", "--out", "{tmp}/run"], "idx3-ubyte"),
         (["curate", "{tmp}", "--out", "{tmp}/out"], "no photo"),
         (["export", "{tmp}", *FACTS], "no checkpoint"),

@@ -12,7 +12,8 @@ from training.curate import duplicates, shape_scores, shrink_rgba, split_of
 from training.data import DataError, Photos, read_fashion_mnist, read_idx, read_photos
 from training.degrade import Degradation, degrade, degraded_pairs, reduce_clean
 from training.networks.blocks import smooth
-from training.pictures import on_white
+from training.pictures import on_white, read_rgb
+from training.restoration import read_clean
 
 
 def idx(array):
@@ -53,6 +54,40 @@ def test_photos_too_small_to_learn_from_are_left_out(tmp_path):
             cv2.imwrite(str(tmp_path / f"{name}{index}.png"), random_picture(side, side, 3))
 
     assert {photo.shape for photo in read_photos(tmp_path, "train", least=128)} == {(200, 200, 3)}
+
+
+def test_photos_are_halved_as_often_as_told_and_what_is_too_small_for_that_less_often(tmp_path):
+    for folder, side in (("large", 400), ("small", 150)):
+        (tmp_path / folder).mkdir()
+        for index in range(6):
+            cv2.imwrite(str(tmp_path / folder / f"{index}.png"), random_picture(side, side, 3))
+
+    sides = {
+        (folder, halvings): read_clean(tmp_path / folder, "train", 64, halvings)[0].shape[0]
+        for folder in ("large", "small")
+        for halvings in (0, 1, 2)
+    }
+    assert [sides["large", halvings] for halvings in (0, 1, 2)] == [400, 200, 100]
+    assert [sides["small", halvings] for halvings in (0, 1, 2)] == [150, 75, 75]
+    with pytest.raises(DataError, match="has no train photo"):
+        read_clean(tmp_path / "small", "train", 200, 2)
+
+
+def test_a_transparent_picture_is_read_over_white(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:, :4] = (10, 20, 200, 255)  # BGRA
+    cv2.imwrite(str(tmp_path / "a.png"), rgba)
+
+    found = read_rgb(tmp_path / "a.png")
+    assert (found[:, :4] == (200, 20, 10)).all()
+    assert (found[:, 4:] == 255).all()
+
+
+def test_each_kind_of_photo_comes_as_often():
+    few, many = [np.full((40, 40, 3), 10, np.uint8)], [np.full((40, 40, 3), 200, np.uint8)] * 50
+    found = Photos([few, many]).patches(400, 32, torch.Generator().manual_seed(0))[:, 0, 0, 0]
+
+    assert 150 < (found == 10).sum() < 250
 
 
 def test_level_zero_is_the_plain_reduction_and_each_level_is_worse_than_the_one_before():

@@ -12,7 +12,8 @@ from training.checkpoint import CheckpointError
 from training.data import DataError, Labelled
 from training.dcgan import DcganTrainer
 from training.loop import train
-from training.networks.blocks import smooth
+from training.networks import cascade
+from training.networks.blocks import LUMA, smooth
 from training.networks.cascade import Cascade, CascadeConfig, Upsampler
 from training.networks.generator import Generator
 from training.recipes import RECIPES, quick
@@ -91,6 +92,25 @@ def test_a_cascade_is_called_like_a_generator():
     assert whole.shape == (2, 4, 128, 128)
     assert torch.equal(mean[0], mean[1])  # truncation 0 is the class's mean, whatever the seed
     assert not torch.equal(whole[0], whole[1])
+
+
+def test_light_of_the_first_stage_is_kept_rather_than_its_tint_and_only_inside(monkeypatch):
+    torch.manual_seed(0)
+    net, z, label = Cascade(CascadeConfig(channels=(8, 8, 8, 8))).eval(), torch.randn(4, 64), torch.arange(4)
+    made = {}
+    with torch.no_grad():
+        first = net.first(z, label)
+        for light, tint in ((0.0, 0.0), (0.5, 0.1), (1.0, 1.0)):
+            monkeypatch.setattr(cascade, "KEPT_LIGHT", light)
+            monkeypatch.setattr(cascade, "KEPT_TINT", tint)
+            made[light] = net(z, label)
+    far = {light: first[:, :3] - F.avg_pool2d(one[:, :3], 2) for light, one in made.items()}
+    lightness = {light: (one * torch.tensor(LUMA)[None, :, None, None]).sum(1).abs() for light, one in far.items()}
+
+    assert all(torch.equal(one[:, 3:], made[0.0][:, 3:]) for one in made.values())
+    assert lightness[1.0].mean() < lightness[0.5].mean() < lightness[0.0].mean()
+    outside = made[0.0][:, 3:] <= 0
+    assert torch.equal(made[0.5][:, :3] * outside, made[0.0][:, :3] * outside)
 
 
 def test_a_sample_is_a_real_product_made_small_or_a_generated_one(run):
