@@ -168,7 +168,6 @@ async def enhance(
     service: Service, call: Call, data: bytes, options: EnhanceOptions, image_format: ImageFormat, identity: Identity
 ) -> tuple[Answer, Picture]:
     """One upload, sharper, cleaner, larger; also gives the upload as it was read."""
-    call.catalogue.enhancers(options.scale, options.model)  # refused before the work, not after it
     picture = await service.decode(call, data)
     area = picture.width * picture.height
     if area * options.scale**2 > service.settings.max_output_pixels:
@@ -184,7 +183,12 @@ async def enhance(
         passes = call.catalogue.enhancers(options.scale, options.model, clean=strength == 0)
         mark = identity.mark(passes[0], "algorithmicallyEnhanced", credits=picture.credits)
         finished = partial(finish_enhanced, picture, options, image_format, mark)
-        file = await restored(service, call, picture, rgb, options.scale, passes, strength, finished)
+        if options.scale == 1 and strength == 0:  # its very own pixels
+            file = await service.timed("encode", call, finished, picture.rgb)
+        else:
+            file = await service.enlarge(
+                call, rgb, passes, strength, lambda large: finished(at_scale(large, rgb, options.scale))
+            )
     return Answer([file], image_format, passes[0].label, passes[0].digest, call.ms), picture
 
 
@@ -212,16 +216,6 @@ async def cut_out(service: Service, call: Call, picture: Picture, where: list[st
     if found is None:
         raise no_product(where)
     return replace(picture, rgb=found[0], alpha=found[1])
-
-
-async def restored(
-    service: Service, call: Call, picture: Picture, rgb: Pixels, scale: int, passes: list[Loaded], strength: float,
-    finished: Callable[[Pixels], Encoded],
-) -> Encoded:  # fmt: skip
-    """The upload's colours `rgb`, restored and enlarged; its very own pixels for scale 1 without restoration."""
-    if scale == 1 and strength == 0:
-        return await service.timed("encode", call, finished, picture.rgb)
-    return await service.enlarge(call, rgb, passes, strength, lambda large: finished(at_scale(large, rgb, scale)))
 
 
 def at_scale(large: Pixels, rgb: Pixels, scale: int) -> Pixels:

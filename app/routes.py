@@ -67,17 +67,18 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         watcher.cancel()
 
 
-def head(request: Request, model: Loaded, identity: Identity) -> dict[str, str]:
-    """The headers of every image answer."""
-    headers = {"X-Model": model.label, "X-Model-Digest": model.digest, "X-Request-ID": request_id(request.scope)}
-    return headers | {"X-Content-Type-Options": "nosniff", "Vary": "Accept", "ETag": identity.etag}
+def head(request: Request, model: Loaded | None, identity: Identity) -> dict[str, str]:
+    """The headers of every image answer; without a model where it is known only after a look at the upload."""
+    headers = {} if model is None else {"X-Model": model.label, "X-Model-Digest": model.digest}
+    headers |= {"X-Request-ID": request_id(request.scope), "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+    return headers | {"ETag": identity.etag}
 
 
 def answered(request: Request, answer: Answer, envelope: Envelope, headers: dict[str, str]) -> Response:
     """Count and respond; only bare pictures have an ETag, since JSON holds the request's id and times."""
     seconds = {stage: ms / 1000 for stage, ms in answer.timings_ms.items()}
     service_of(request).metrics.answered(request.scope["path"], len(answer.files), seconds)
-    headers |= {"X-Model": answer.model, "X-Model-Digest": answer.digest}
+    headers = {"X-Model": answer.model, "X-Model-Digest": answer.digest, **headers}
     if answer.compliance is not None:
         headers["X-Preset-Compliance"] = "pass" if all(finding["ok"] for finding in answer.compliance) else "fail"
     if envelope is not Envelope.BYTES:
@@ -135,12 +136,10 @@ async def enhance(request: Request) -> Response:
     preset = None if options.preset is None else service.presets.find(options.preset)
     envelope, image_format = negotiate_for(request, options.format, preset)
     check_background(options.background, image_format)
-    model = call.catalogue.enhancers(options.scale, options.model)[0]
-    headers = head(request, model, identity := identity_of(service, call, upload, image_format))
+    call.catalogue.enhancers(options.scale, options.model)  # refused before the work, not after it
+    headers = head(request, None, identity := identity_of(service, call, upload, image_format))
     if envelope is Envelope.BYTES and not_modified(request, identity.etag):
-        # Which model it was, is known only after a look at the picture.
-        kept = {name: value for name, value in headers.items() if name not in ("X-Model", "X-Model-Digest")}
-        return Response(status_code=304, headers=kept)
+        return Response(status_code=304, headers=headers)
     if preset is None:
         work = pipeline.enhance(service, call, upload.image, options, image_format, identity)
     else:

@@ -73,25 +73,14 @@ class GenerateGraph(nn.Module):
 
 
 class EnhanceGraph(nn.Module):
-    """image (N, T, T, 3) uint8, strength (N,) in [0, 1] -> image (N, scale*T, scale*T, 3) uint8."""
+    """image (N, T, T, 3) uint8 -> image (N, scale*T, scale*T, 3) uint8; what restores takes strength (N,) in [0, 1]."""
 
     def __init__(self, net: EnhanceNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor, strength: Tensor) -> Tensor:
+    def forward(self, image: Tensor, strength: Tensor | None = None) -> Tensor:
         return to_bytes(self.net(from_bytes(image), strength))
-
-
-class UpscaleGraph(nn.Module):
-    """image (N, T, T, 3) uint8 -> image (N, scale*T, scale*T, 3) uint8."""
-
-    def __init__(self, net: EnhanceNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, image: Tensor) -> Tensor:
-        return to_bytes(self.net(from_bytes(image)))
 
 
 class LevelGraph(nn.Module):
@@ -258,7 +247,7 @@ def graph_of(recipe: Mapping[str, Any], ema: Mapping[str, Tensor]) -> nn.Module:
         "garments-128": (Cascade, CascadeConfig, GenerateGraph),
         "garments": (Generator, GeneratorConfig, GenerateGraph),
         "enhance": (EnhanceNet, EnhanceConfig, EnhanceGraph),
-        "upscale": (EnhanceNet, EnhanceConfig, UpscaleGraph),
+        "upscale": (EnhanceNet, EnhanceConfig, EnhanceGraph),
         "restoration-level": (LevelNet, LevelConfig, LevelGraph),
         "cutout": (MattingNet, MattingConfig, lambda net: CutoutGraph(net, side)),
         "harmonize": (HarmonizeNet, HarmonizeConfig, HarmonizeGraph),
@@ -315,7 +304,8 @@ def example(graph: nn.Module, count: int, side: int = TILE, seed: int = 0) -> di
         return {"image": image, "color": random.integers(0, 256, (count, 3), dtype=np.uint8)}
     if isinstance(graph, HiderGraph):
         return {"image": image, "bits": random.integers(0, 2, (count, graph.net.config.bits)).astype(np.float32)}
-    return {"image": image} | ({"strength": amounts} if isinstance(graph, EnhanceGraph) else {})
+    restores = isinstance(graph, EnhanceGraph) and graph.net.config.restores
+    return {"image": image} | ({"strength": amounts} if restores else {})
 
 
 def sides_of(graph: nn.Module) -> tuple[int, int]:
@@ -332,11 +322,11 @@ def write_onnx(graph: nn.Module, path: Path) -> str:
     inputs = example(graph, 2, sides_of(graph)[0])
     batch = torch.export.Dim("batch", min=1, max=256)
     shapes = {name: {0: batch} for name in inputs}
-    if isinstance(graph, EnhanceGraph | LevelGraph | UpscaleGraph):
+    if isinstance(graph, EnhanceGraph | LevelGraph):
         height, width = torch.export.Dim("height", min=16, max=8192), torch.export.Dim("width", min=16, max=8192)
         shapes["image"] = {0: batch, 1: height, 2: width}
     # Where a picture goes in, the picture that comes out needs another name.
-    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength", UpscaleGraph: "image_out"}
+    names = {GenerateGraph: "image", EnhanceGraph: "image_out", LevelGraph: "strength"}
     names |= {CutoutGraph: "cutout", HarmonizeGraph: "change", RelightGraph: "light", SketchGraph: "product"}
     names |= {ColorwayGraph: "change", HiderGraph: "change", LinesGraph: "ink", ReaderGraph: "logits"}
     output = names[type(graph)]
@@ -547,7 +537,7 @@ def interface(graph: nn.Module, run: Path) -> dict[str, Any]:
     if isinstance(graph, GenerateGraph):
         classes = json.loads((run / "data.json").read_text())["classes"]
         return {"task": "generate", "size": graph.net.config.size, "classes": classes}
-    if isinstance(graph, EnhanceGraph | UpscaleGraph):
+    if isinstance(graph, EnhanceGraph):
         config = graph.net.config
         task = "enhance" if config.restores else "upscale"
         return {"task": task, "tile": TILE, "margin": config.radius, "scale": config.scale}

@@ -18,14 +18,12 @@ MAGENTA = (255.0, 0.0, 255.0)  # what no product is
 def read_rgb(path: Path) -> Pixels | None:
     """The upright (H, W, 3) uint8 picture in a file, over white, or None when it cannot be decoded."""
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if bgr is None:
-        return None
-    if path.suffix.lower() in TRANSPARENT:
+    if data.size and path.suffix.lower() in TRANSPARENT:
         whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         if whole is not None and whole.dtype == np.uint8 and whole.ndim == 3 and whole.shape[2] == 4:
             return on_white(np.asarray(whole[..., [2, 1, 0, 3]], np.uint8))
-    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
 
 
 def read_rgba(path: Path) -> Pixels:
