@@ -39,6 +39,9 @@ RIVALS_S: Final = 0.005
 YIELD_S: Final = 0.00005
 """How long a worker sleeps after a batch while one client has the queue and others come and go, so that the event loop
 finds a core to hear and answer them; it would wait for the kernel's next tick otherwise."""
+MOST_UNFINISHED: Final = 64
+"""Jobs that may wait for a finisher. Then the worker waits, too, so that its measured speed is that of the answers, and
+what cannot be answered in time is refused instead of gathering behind a GPU that is faster than the encoders."""
 CAUTIOUS_BATCHES: Final = 200
 """Batches without a fault before a limit that lack of memory set is doubled."""
 
@@ -220,6 +223,7 @@ class Batcher:
         the workers have GPUs to feed.
         """
         self._max_rows, self._restarted, self._finisher, self._ran = max_rows, restarted, finisher, ran
+        self._unfinished = threading.Semaphore(MOST_UNFINISHED)
         self._open = True
         # The event loop's half. It never waits for a lock: what it and the workers tell each other goes through deques.
         self._owed: dict[Client, float] = {}
@@ -507,9 +511,12 @@ class Batcher:
         if self._finisher is None:
             return [(job, job.outcome()) for job in done]
         for job in done:
+            self._unfinished.acquire()
             self._finisher.submit(self._finish_elsewhere, job)
         return []
 
-    @staticmethod
-    def _finish_elsewhere(job: Job) -> None:
-        deliver([(job, job.outcome())])
+    def _finish_elsewhere(self, job: Job) -> None:
+        try:
+            deliver([(job, job.outcome())])
+        finally:
+            self._unfinished.release()

@@ -76,14 +76,15 @@ class Identity:
     def of(cls, service: Service, call: Call, *parts: object, uploads: Sequence[bytes] = ()) -> Identity:
         """From the request's parts, the models, the labels that are wanted, this version of the service, and today.
 
-        The tag is a strong one, unless answers are signed: no two signatures are the same.
+        The tag is a strong one, unless answers are signed, since no two signatures are the same, or made on a GPU.
         """
         labels, day = service.labels, datetime.now(UTC).date().isoformat()
         said = (*parts, call.catalogue.digests, labels.digest, __version__, day)
         basis = " ".join(str(part) for part in said)
         etag = f'"{hashlib.sha256(basis.encode()).hexdigest()[:32]}"'
         hider = call.catalogue.find("watermark") if labels.watermark else None
-        return cls(basis, day, f"W/{etag}" if labels.signer else etag, labels, hider, tuple(uploads))
+        weak = labels.signer or not service.same_bytes
+        return cls(basis, day, f"W/{etag}" if weak else etag, labels, hider, tuple(uploads))
 
     def mark(self, model: Loaded, source: str, index: int = 0, credits: Credits = NO_CREDITS) -> Mark:
         """What goes into the file of picture `index` of the answer; `source` as in `xmp_packet`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +26,9 @@ from app.presets import Presets
 from app.provenance import Labels
 from app.rates import Rates
 from app.repository import RepositoryError, manifests
-from app.sessions import Engine, SessionOptions, cuda_is_built_in
+from app.sessions import Engine, SessionOptions, cuda_is_built_in, cuda_works
 from app.settings import Settings
-from app.tasks.enhance import Tiles, tile_shape
+from app.tasks.enhance import Tiles, fixed_shape, tile_shape
 from app.tasks.restyle import StyleTiles
 from app.traces import Trace, Traces
 
@@ -76,6 +75,8 @@ class Service:
         nvml = load_nvml()
         metrics.watch_gpus(partial(gpu_memory, nvml))
         self._gpus = gpus = usable_gpus(settings, len(gpu_memory(nvml)))
+        self.same_bytes = not gpus
+        """Whether a request always gives the same bytes: a GPU's kernels change with the size of a batch."""
         self._codecs = ThreadPoolExecutor(settings.threads, "codec")
         self._decoders = Decoders(
             ImageLimits(settings.max_pixels), timeout_s=settings.decode_timeout_s,
@@ -252,7 +253,7 @@ class Service:
         """
         m, (height, width) = model.model.manifest, rgb.shape[:2]
         if self._gpus:
-            return tile_shape(height, width, m.margin, math.inf)
+            return fixed_shape(m.margin)
         if not model.steady:
             return tile_shape(height, width, m.margin, m.tile**2)
         other, at = self._quick
@@ -271,6 +272,5 @@ def settle() -> None:
 
 def usable_gpus(settings: Settings, there: int) -> int:
     """How many GPUs to use."""
-    if not cuda_is_built_in():
-        return 0
-    return there if settings.gpus is None else min(settings.gpus, there)
+    wanted = there if settings.gpus is None else min(settings.gpus, there)
+    return wanted if wanted and cuda_is_built_in() and cuda_works() else 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -19,8 +20,20 @@ CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 TENSORRT: Final = "TensorrtExecutionProvider"
 # What the libraries write in their messages; ONNX Runtime has no error codes for these.
-OUT_OF_MEMORY: Final = ("out of memory", "failed to allocate memory", "cudnn_status_alloc_failed")
-DEVICE_LOST: Final = ("cuda failure", "cuda error", "cudnn failure", "cublas failure", "device lost", "gpu has fallen")
+OUT_OF_MEMORY: Final = ("out of memory", "failed to allocate memory", "status_alloc_failed")
+DEVICE_LOST: Final = (
+    *("cuda failure", "cuda error", "cudnn failure", "cudnn_fe failure", "cublas failure"),
+    *("device lost", "gpu has fallen"),
+)
+PADDED: Final = (1, 4, 16, 64, 256)
+"""Batch sizes on a GPU, with a session each; the last is the most that `Settings` allows. Since 1.20 ONNX Runtime plans
+every convolution anew when the shape is not that of the run before (its issue 23006), which takes longer than the run.
+"""
+# A 1x1 convolution of a (1, 1, 4, 4) picture "x": the least that needs both CUDA and cuDNN.
+PROBE: Final = bytes.fromhex(
+    "080a3a630a0f0a01780a01771201792204436f6e761201672a13080108010801080110012204000000404201775a1b0a017812160a140801"
+    "12100a0208010a0208010a0208040a020804621b0a017912160a14080112100a0208010a0208010a0208040a02080442040a001014"
+)
 
 
 class OutOfMemory(Exception):
@@ -57,6 +70,8 @@ class SessionOptions:
     """Whether TensorRT may take what it can of the graph: builds an engine at load."""
     fp16: bool = False
     """Whether TensorRT may use half precision."""
+    tf32: bool = False
+    """Whether CUDA may round what it multiplies to ten bits, which is faster and may change a pixel."""
 
 
 def providers(options: SessionOptions) -> list[tuple[str, dict[str, Any]]]:
@@ -68,8 +83,15 @@ def providers(options: SessionOptions) -> list[tuple[str, dict[str, Any]]]:
     if CUDA in offered:
         # By need, not by powers of two: several sessions and other programs share the card.
         settings = {"device_id": options.device, "arena_extend_strategy": "kSameAsRequested"}
-        found.append((CUDA, settings | {"cudnn_conv_algo_search": "HEURISTIC"}))
+        settings |= {"use_tf32": int(options.tf32), "cudnn_conv_algo_search": "HEURISTIC"}
+        found.append((CUDA, settings))
     return [*found, (CPU, {})]
+
+
+@cache
+def find_libraries() -> None:
+    """Load CUDA and cuDNN as installed by pip, where no loader looks for them. Once, since it says what is missing."""
+    onnxruntime.preload_dlls()
 
 
 @cache
@@ -102,6 +124,15 @@ class Session:
         Raises:
             Exception: ONNX Runtime's own, whatever is wrong with the graph.
         """
+        try:
+            self._open(data, options, cpu)
+        except Exception as error:
+            if cpu or not options.tensorrt:
+                raise
+            log.warning("TensorRT cannot be used: %s", one_line(error))
+            self._open(data, replace(options, tensorrt=False), cpu)
+
+    def _open(self, data: bytes, options: SessionOptions, cpu: bool) -> None:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = options.threads, 1
         settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin_us > 0)))
@@ -113,9 +144,10 @@ class Session:
         settings.log_severity_level = 3
         chosen: list[tuple[str, dict[str, Any]]] = [(CPU, {})] if cpu else providers(options)
         if any(name == CUDA for name, _ in chosen):
-            onnxruntime.preload_dlls()  # CUDA and cuDNN as installed by pip, where no loader looks for them
-        # From bytes, so that a graph cannot refer to files beside it.
-        self._session = onnxruntime.InferenceSession(data, settings, providers=chosen)
+            find_libraries()
+        # From bytes, so that a graph cannot refer to files beside it. The fallback would go over to the CPU for good,
+        # and say nothing, for a batch that was too large.
+        self._session = onnxruntime.InferenceSession(data, settings, providers=chosen, enable_fallback=0)
         self.provider: str = self._session.get_providers()[0]
 
     def run(self, rows: Arrays) -> NDArray[Any]:
@@ -135,37 +167,83 @@ class Session:
         return output
 
 
+def one_line(error: Exception) -> str:
+    """What the log is told of a provider's failure."""
+    return " ".join(str(error).split())[:300]
+
+
+def filled(rows: Arrays, size: int) -> Arrays:
+    """Batches of this size; what is missing repeats the last row."""
+    missing = size - len(next(iter(rows.values())))
+    if not missing:
+        return rows
+    return {name: np.concatenate([values, np.repeat(values[-1:], missing, 0)]) for name, values in rows.items()}
+
+
+def cuda_works() -> bool:
+    """Whether a convolution runs on the GPU: only then are all libraries known to be there."""
+    try:
+        session = Session(PROBE)
+        session.run({"x": np.ones((1, 1, 4, 4), np.float32)})
+    except Exception as error:
+        log.error("CUDA cannot be used: %s", one_line(error))
+        return False
+    return session.provider != CPU
+
+
 class Engine:
     """One graph on this machine: a session for every way in which the worker runs it.
 
     On CPU many workers share a single-threaded session, which gives the most pictures a second; a second session
-    with all cores answers work that is alone there, which gives the shortest wait. On GPUs there is a session, and with
-    it a stream, for every worker, worker w on GPU w mod the number of GPUs.
+    with all cores answers work that is alone there, which gives the shortest wait. On GPUs there are sessions, and with
+    them streams, for every worker, worker w on GPU w mod the number of GPUs: one for each batch size that came, up to
+    which batches are filled.
     """
 
     def __init__(self, data: bytes, *, cores: int, gpus: int = 0, options: SessionOptions = SessionOptions()) -> None:
         self._data, self._cores, self._gpus, self._options = data, cores, gpus, options
-        self._lock = threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         self._lost = 0
         self._open(cpu=gpus == 0)
 
     def _open(self, *, cpu: bool) -> None:
         base = self._options
+        self._sized: dict[tuple[int, int], Session] = {}
         if cpu:
             narrow = Session(self._data, SessionOptions(1, 0, base.arena), cpu=True)
             self._sessions = [narrow]
             wide = SessionOptions(self._cores, base.spin_us, base.arena)
             self._alone = Session(self._data, wide, cpu=True) if self._cores > 1 else narrow
         else:
-            each = [SessionOptions(1, 0, True, gpu, base.tensorrt, base.fp16) for gpu in range(self._gpus)]
-            self._sessions = [Session(self._data, one) for one in each]
+            self._sessions = [self._open_on(gpu) for gpu in range(self._gpus)]
             self._alone = self._sessions[0]
         self.provider = self._sessions[0].provider
 
     def run(self, rows: Arrays, worker: int = 0, *, alone: bool = False) -> NDArray[Any]:
-        """As `Session.run`; `alone` says that nothing else wants the processor. The bytes are the same either way."""
-        session = self._alone if alone and self.provider == CPU else self._sessions[worker % len(self._sessions)]
-        return session.run(rows)
+        """As `Session.run`; `alone` says that nothing else wants the processor. The bytes are the same either way.
+
+        On a GPU they may depend on how many rows there are: its libraries have other kernels for other sizes.
+        """
+        if self.provider == CPU:
+            return (self._alone if alone else self._sessions[worker % len(self._sessions)]).run(rows)
+        count = len(next(iter(rows.values())))
+        size = next(size for size in PADDED if size >= count)
+        return self._session(worker % len(self._sessions), size).run(filled(rows, size))[:count]
+
+    def _open_on(self, gpu: int) -> Session:
+        return Session(self._data, replace(self._options, threads=1, spin_us=0, arena=True, device=gpu))
+
+    def _session(self, gpu: int, size: int) -> Session:
+        """The one for batches of this size."""
+        if size == PADDED[0]:
+            return self._sessions[gpu]
+        with self._opening:
+            if (gpu, size) not in self._sized:
+                try:
+                    self._sized[gpu, size] = self._open_on(gpu)
+                except Exception as error:
+                    raise classified(error) from error
+            return self._sized[gpu, size]
 
     def reopen(self, seen: int) -> None:
         """Replace lost sessions, once for all workers that found them so; on the CPU when the GPU does not come back.

@@ -58,6 +58,11 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def path_with(folder: Path) -> str:
+    """Where Python looks for modules here, after `folder`."""
+    return os.pathsep.join([str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)  # noqa: TID251
+
+
 @contextlib.contextmanager
 def serving(server: Server, log: Path) -> Iterator[Running]:
     """Start a server, give it once it is ready, and stop it with all its processes."""
@@ -68,7 +73,7 @@ def serving(server: Server, log: Path) -> Iterator[Running]:
         process = subprocess.Popen(  # noqa: S603
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **settings},  # noqa: TID251
+            env={**os.environ, "PYTHONPATH": path_with(ROOT), **settings},  # noqa: TID251
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -19,7 +19,7 @@ from training.adversarial import PARTS, GanRecipe, GanTrainer
 from training.checkpoint import CheckpointError
 from training.composites import read_material
 from training.curate import curate, read_names
-from training.data import DataError, Photos, read_fashion_mnist, read_photos, read_products
+from training.data import DataError, read_fashion_mnist, read_photos, read_products
 from training.dcgan import DcganRecipe, DcganTrainer
 from training.drawings import drawn
 from training.evaluate_service import evaluate_service
@@ -34,6 +34,7 @@ from training.loop import Trainer, train
 from training.matting import MattingRecipe, MattingTrainer
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.matting import MattingNet
+from training.patches import Photos
 from training.recipes import RECIPES, Recipe, quick
 from training.recolouring import ColorwayRecipe, Colouring
 from training.relighting import Relighting, RelightRecipe
@@ -127,11 +128,11 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
     if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2"):
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
-    if name == "garments-128":
+    if name == "cascade-128":
         command.add_argument(
-            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 to go on from"
+            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 or -128 to go on from"
         )
-    if name.startswith("garments") and name != "garments-128":
+    if name.startswith("garments"):
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
     command.add_argument("--max-minutes", type=float, help="stop after so long; the same command goes on later")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -283,7 +284,7 @@ def prepare_second_stage(
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what finishes the pictures of a generator, whose classes must be those of the data."""
     if start is None:
-        raise DataError(f"{recipe.name} finishes the pictures of a run of garments-64: say which with --start")
+        raise DataError(f"{recipe.name} finishes the pictures of a run of garments-64 or -128: say which with --start")
     recipe, first = first_stage(recipe, start)
     products = read_products(folder, "train", recipe.network.size)
     known = json.loads((start / "data.json").read_text())["classes"]
@@ -327,7 +328,8 @@ def prepare_products(
         recipe = replace(recipe, network=network, critic=critic)
         return recipe, TranslationTrainer(recipe, Sketching(recipe, products), device, recipe.seed), facts
     if isinstance(recipe, GanRecipe):
-        recipe = replace(recipe, network=replace(recipe.network, classes=classes))
+        generator, judge = replace(recipe.network, classes=classes), replace(recipe.critic, classes=classes)
+        recipe = replace(recipe, network=generator, critic=judge)
         return recipe, GanTrainer(recipe, products, device), facts
     recipe = replace(recipe, network=replace(recipe.network, classes=classes))
     return recipe, DcganTrainer(recipe, products, device), facts

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from training.augment import augment
-from training.averaged import follow
+from training.averaged import adam, changing, follow, now
 from training.checkpoint import optimizer_tensors, restore_optimizer
 from training.data import Labelled
+from training.graphed import Graphed
 from training.hardware import has_fast_bf16
-from training.losses import gradient_penalty, relativistic
+from training.losses import gradient_norms, relativistic
 from training.networks.blocks import downsample
-from training.networks.generator import Discriminator, Generator, GeneratorConfig
+from training.networks.generator import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from training.pictures import Pixels, sheet
 
 PARTS = ("augmentation", "averaging", "r2")
@@ -28,11 +29,14 @@ class GanRecipe:
 
     name: str
     network: GeneratorConfig
+    critic: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     stages: tuple[tuple[int, int, float], ...]
     batch_size: int = 32
     lr: float = 1e-3
     final_lr: float = 2e-4
     penalty_every: int = 4
+    warped: float = 0.0
+    """Share of what the discriminator sees that is turned and stretched, beside the rest of `augment`."""
     ema_images: int = 10_000
     seed: int = 0
     bf16: bool = True
@@ -54,79 +58,104 @@ class GanRecipe:
 
 
 class GanTrainer:
-    """Trains a generator and its discriminator on labelled RGBA products; see `loop.Trainer`."""
+    """Trains a generator and its discriminator on labelled RGBA products; see `loop.Trainer`.
+
+    On a GPU a step is a recorded graph, of which there is one with and one without the penalty; what changes from step
+    to step (learning rate, decay, the seed) is where the graph reads it.
+    """
 
     def __init__(self, recipe: GanRecipe, data: Labelled, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.data, self.device = recipe, data, torch.device(device)
+        self.recipe, self.device = recipe, torch.device(device)
+        self._pictures = torch.from_numpy(data.pictures).to(self.device)
+        self._labels = torch.from_numpy(data.labels).to(self.device)
+        self._random = torch.Generator(self.device)
         layout = torch.channels_last
         self.g = Generator(recipe.network).to(self.device, memory_format=layout)  # type: ignore[call-overload]
-        self.d = Discriminator(recipe.network).to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.d = Discriminator(recipe.critic).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.g).requires_grad_(False)
-        self.g_optimizer = torch.optim.Adam(self.g.parameters(), recipe.lr, betas=(0.0, 0.99))
-        self.d_optimizer = torch.optim.Adam(self.d.parameters(), recipe.lr, betas=(0.0, 0.99))
+        self.g_optimizer, self.d_optimizer = (
+            adam(network, self.device, betas=(0.0, 0.99)) for network in (self.g, self.d)
+        )
+        self._decay = changing(self.device)
         self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
-        self.levels = recipe.stage(0)[0]
+        self._begin_stage(*recipe.stage(0))
 
-    def step(self, index: int, random: torch.Generator) -> dict[str, float]:
+    def _begin_stage(self, levels: int, weight: float) -> None:
+        self.levels, self._weight = levels, weight
+        self._learn = [
+            Graphed(lambda weight=weight: self._learn_once(weight), self.device, self._random)
+            for weight in (0.0, weight * self.recipe.penalty_every)
+        ]
+
+    def step(self, index: int, random: torch.Generator) -> dict[str, Tensor]:
         recipe = self.recipe
-        self.levels, weight = recipe.stage(index)
+        if recipe.stage(index) != (self.levels, self._weight):
+            self._begin_stage(*recipe.stage(index))
         lr = recipe.lr + (recipe.final_lr - recipe.lr) * index / recipe.steps
         for optimizer in (self.g_optimizer, self.d_optimizer):
-            optimizer.param_groups[0]["lr"] = lr
-        penalised = index % recipe.penalty_every == 0
-        terms = self._train_discriminator(random, weight * recipe.penalty_every if penalised else 0.0)
-        terms |= self._train_generator(random)
-        self._average(index)
+            group = optimizer.param_groups[0]
+            group["lr"] = now(group["lr"], lr)
+        # The half-life grows with the run (Karras et al. 2020), so that early averages hold no untrained weights.
+        half_life = min(recipe.ema_images, 0.05 * (index + 1) * self.batch_size)
+        averages = "averaging" not in recipe.without
+        self._decay = now(self._decay, 0.5 ** (self.batch_size / max(half_life, 1e-8)) if averages else 0.0)
+        self._random.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        return self._learn[index % recipe.penalty_every == 0]()
+
+    def _learn_once(self, weight: float) -> dict[str, Tensor]:
+        terms = self._train_discriminator(weight) | self._train_generator()
+        follow(self.ema, self.g, self._decay)
         return terms
 
-    def _reals(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        pictures, labels = self.data.batch(self.batch_size, random)
+    def _reals(self) -> tuple[Tensor, Tensor]:
+        index = torch.randint(len(self._labels), (self.batch_size,), generator=self._random, device=self.device)
+        pictures = self._pictures[index].permute(0, 3, 1, 2).float() / 255
         while pictures.shape[-1] > 8 * 2 ** (self.levels - 1):
             pictures = downsample(pictures)
-        return self._augmented(pictures, random).to(self.device), labels.to(self.device)
+        return self._augmented(pictures), self._labels[index]
 
-    def _fakes(self, labels: Tensor, random: torch.Generator) -> Tensor:
-        z = torch.randn(len(labels), self.recipe.network.z_size, generator=random).to(self.device)
+    def _fakes(self, labels: Tensor) -> Tensor:
+        z = torch.randn(len(labels), self.recipe.network.z_size, generator=self._random, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             pictures = self.g(z, labels, levels=self.levels)
-        return self._augmented(pictures.float(), random)
+        return self._augmented(pictures.float())
 
-    def _augmented(self, pictures: Tensor, random: torch.Generator) -> Tensor:
-        return pictures if "augmentation" in self.recipe.without else augment(pictures, random)
+    def _augmented(self, pictures: Tensor) -> Tensor:
+        if "augmentation" in self.recipe.without:
+            return pictures
+        return augment(pictures, self._random, self.recipe.warped)
 
     def _score(self, pictures: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             return self.d(pictures, labels).float()  # type: ignore[no-any-return]
 
-    def _train_discriminator(self, random: torch.Generator, weight: float) -> dict[str, float]:
-        real, labels = self._reals(random)
+    def _train_discriminator(self, weight: float) -> dict[str, Tensor]:
+        real, labels = self._reals()
         with torch.no_grad():
-            fake = self._fakes(labels, random)
-        real.requires_grad_(weight > 0)
-        fake.requires_grad_(weight > 0)
-        real_logits, fake_logits = self._score(real, labels), self._score(fake, labels)
+            both = torch.cat([real, self._fakes(labels)])
+        logits = self._score(both.requires_grad_(weight > 0), labels.repeat(2))
+        real_logits, fake_logits = logits.chunk(2)
         loss = relativistic(real_logits, fake_logits)
-        terms = {"d": loss.item(), "margin": (real_logits - fake_logits).mean().item()}
+        terms = {"d": loss.detach(), "margin": (real_logits - fake_logits).detach().mean()}
         if weight > 0:
-            penalties = {"r1": gradient_penalty(real_logits, real)}
-            if "r2" not in self.recipe.without:
-                penalties["r2"] = gradient_penalty(fake_logits, fake)
-            terms |= {name: penalty.item() for name, penalty in penalties.items()}
+            norms = zip(("r1", "r2"), gradient_norms(logits, both).chunk(2), strict=True)
+            penalties = {name: part.mean() for name, part in norms if name not in self.recipe.without}
+            terms |= {name: penalty.detach() for name, penalty in penalties.items()}
             loss = loss + weight / 2 * torch.stack(list(penalties.values())).sum()
         self._update(self.d, self.d_optimizer, loss)
         return terms
 
-    def _train_generator(self, random: torch.Generator) -> dict[str, float]:
-        real, labels = self._reals(random)
+    def _train_generator(self) -> dict[str, Tensor]:
+        real, labels = self._reals()
         self.d.requires_grad_(False)
         with torch.no_grad():
             real_logits = self._score(real, labels)
-        loss = relativistic(self._score(self._fakes(labels, random), labels), real_logits)
+        loss = relativistic(self._score(self._fakes(labels), labels), real_logits)
         self._update(self.g, self.g_optimizer, loss)
         self.d.requires_grad_(True)
-        return {"g": loss.item()}
+        return {"g": loss.detach()}
 
     @staticmethod
     def _update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -134,12 +163,6 @@ class GanTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
-
-    def _average(self, index: int) -> None:
-        # The half-life grows with the run (Karras et al. 2020), so that early averages hold no untrained weights.
-        half_life = min(self.recipe.ema_images, 0.05 * (index + 1) * self.batch_size)
-        decay = 0.0 if "averaging" in self.recipe.without else 0.5 ** (self.batch_size / max(half_life, 1e-8))
-        follow(self.ema, self.g, decay)
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
         return {
@@ -156,6 +179,7 @@ class GanTrainer:
         self.ema.load_state_dict(groups["ema"])
         restore_optimizer(self.g_optimizer, groups.get("g_optimizer", {}))
         restore_optimizer(self.d_optimizer, groups.get("d_optimizer", {}))
+        self._begin_stage(self.levels, self._weight)
 
     @torch.no_grad()
     def picture(self) -> Pixels:

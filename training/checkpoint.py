@@ -96,6 +96,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         index, key = name.split(".", 1)
         whole["state"].setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(whole)
+    for weights, entry in optimizer.state.items():  # laid out as the weights are, which fused steps ask for
+        entry |= {key: torch.empty_like(weights).copy_(value) for key, value in entry.items() if value.dim()}
 
 
 def flatten(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,10 +1,12 @@
-"""What the networks learn from: curated products, Fashion-MNIST, and patches of photos."""
+"""What the networks learn from: curated products, Fashion-MNIST, and photos."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -100,66 +102,40 @@ def read_fashion_mnist(folder: Path) -> Labelled:
     return Labelled(images[..., None], labels.astype(np.int64), FASHION_CLASSES)
 
 
-@dataclass(frozen=True, slots=True)
-class Photos:
-    """Clean photos in memory, of which restoration networks see random patches; each kind of them as often."""
-
-    kinds: list[list[Pixels]]
-
-    def patches(self, count: int, side: int, random: torch.Generator) -> Pixels:
-        """Draw (count, side, side, 3) uint8, mirrored at random; two of three draws look for detail."""
-        patches = np.empty((count, side, side, 3), np.uint8)
-        for place in range(count):
-            tries = 1 + int(torch.randint(3, (), generator=random))
-            patches[place] = max((self._patch(side, random) for _ in range(tries)), key=busy)
-        return patches
-
-    def _patch(self, side: int, random: torch.Generator) -> Pixels:
-        kind = self.kinds[int(torch.randint(len(self.kinds), (), generator=random))]
-        which, mirror = torch.randint(len(kind), (), generator=random), torch.rand((), generator=random)
-        photo = kind[int(which)]
-        top = int(torch.randint(photo.shape[0] - side + 1, (), generator=random))
-        left = int(torch.randint(photo.shape[1] - side + 1, (), generator=random))
-        patch = photo[top : top + side, left : left + side]
-        return patch[:, ::-1] if mirror < 0.5 else patch
-
-
-def busy(patch: Pixels) -> float:
-    """How much neighbours in (S, S, 3) uint8 differ, as every other pixel tells."""
-    return float(np.abs(np.diff(patch[::2, ::2, 1].astype(np.int16), axis=0)).mean())
-
-
 def read_photos(folder: Path, split: str, least: int = 128, most: int = 100_000, *, halvings: int = 1) -> list[Pixels]:
     """Photos of one split as clean targets: halved, which takes their own JPEG artefacts away, more than once also
     their grain.
 
-    Photos whose short side is then under `least` px are left out; the split is by hash of the path, as in `curate`.
+    Photos whose short side is then under `least` px are left out.
 
     Raises:
         DataError: no photo of that split is large enough.
     """
+    large = (photo for photo in photos_of(folder, split) if min(photo.shape[:2]) >= least << halvings)
+    photos = [halve(photo, halvings) for photo in islice(large, most)]
+    if not photos:
+        raise DataError(f"{folder} has no {split} photo of at least {least << halvings} px")
+    return photos
+
+
+def photos_of(folder: Path, split: str) -> Iterator[Pixels]:
+    """The photos of one split, which is by hash of the path, as in `curate`, as they are."""
     if (folder / "images.csv").is_file():
         files = [(photo.id, photo.path) for photo in list_photos(folder, None)]
     else:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         files = [(identify(path.relative_to(folder)), path) for path in found]
     chosen = [path for id, path in files if split_of(id) == split]
-    photos: list[Pixels] = []
     for path in tqdm(chosen, desc=f"reading {split}", unit="photo", leave=False):
         rgb = read_rgb(path)
-        if rgb is not None and min(rgb.shape[:2]) >= least << halvings:
-            for _ in range(halvings):
-                rgb = halve(rgb)
-            photos.append(rgb)
-        if len(photos) == most:
-            break
-    if not photos:
-        raise DataError(f"{folder} has no {split} photo of at least {least << halvings} px")
-    return photos
+        if rgb is not None:
+            yield rgb
 
 
-def halve(rgb: Pixels) -> Pixels:
-    """(H, W, 3) uint8 -> (H // 2, W // 2, 3), the mean of each 2x2 square."""
-    height, width = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
-    squares = rgb[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
-    return np.asarray((squares.sum((1, 3)) + 2) // 4, np.uint8)
+def halve(rgb: Pixels, times: int = 1) -> Pixels:
+    """(H, W, 3) uint8 -> (H // 2, W // 2, 3), the mean of each 2x2 square, and so on."""
+    for _ in range(times):
+        height, width = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
+        squares = rgb[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
+        rgb = np.asarray((squares.sum((1, 3)) + 2) // 4, np.uint8)
+    return rgb

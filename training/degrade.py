@@ -93,15 +93,24 @@ def degrade(rgb: Pixels, scale: int, level: float, settings: Degradation, random
     return compressed(photo, round(settings.jpeg_best - worst * second))
 
 
-def degraded_pairs(
-    clean: Pixels, scale: int, settings: Degradation, random: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, S, S, 3) uint8 patches -> low resolution (N, 3, S / scale, S / scale) and target in [0, 1], levels (N,)."""
+def degraded(clean: Pixels, scale: int, settings: Degradation, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(N, S, S, 3) uint8 patches -> (N, S / scale, S / scale, 3) uint8 at random levels, and those, (N,)."""
     levels = torch.rand(len(clean), generator=random)
     levels[torch.rand(len(clean), generator=random) < settings.clean_share] = 0.0
     small = [
         degrade(patch, scale, level, settings, random) for patch, level in zip(clean, levels.tolist(), strict=True)
     ]
-    lr = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
-    hr = torch.from_numpy(clean).permute(0, 3, 1, 2).float() / 255
-    return lr, hr, levels
+    return torch.from_numpy(np.stack(small)), levels
+
+
+def reduced_patches(clean: Tensor, scale: int) -> Tensor:
+    """(N, S, S, 3) uint8 -> (N, S / scale, S / scale, 3) uint8: `reduce_clean` of each, on any device."""
+    side = clean.shape[1] // scale
+    planes = clean.permute(0, 3, 1, 2).float()
+    small = F.interpolate(planes, (side, side), mode="bicubic", antialias=True, align_corners=False)
+    return small.clamp(0, 255).round().byte().permute(0, 2, 3, 1)
+
+
+def unit(pixels: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) in [0, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 255

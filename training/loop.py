@@ -34,8 +34,8 @@ class Trainer(Protocol):
     def steps(self) -> int:
         """Steps of the whole training."""
 
-    def step(self, index: int, random: torch.Generator) -> dict[str, float]:
-        """Do step `index` (from 0) and give its loss terms."""
+    def step(self, index: int, random: torch.Generator) -> Mapping[str, Tensor | float]:
+        """Do step `index` (from 0) and give its loss terms: detached scalars, which nobody has to wait for yet."""
 
     def state(self) -> dict[str, Mapping[str, Tensor]]:
         """All that a later `restore` needs to go on, as groups of tensors."""
@@ -95,7 +95,7 @@ def train(
     (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
     interrupted = Interrupted()
     begun = saved = time.monotonic()
-    sums: dict[str, list[float]] = {}
+    sums: dict[str, list[Tensor | float]] = {}
     progress = tqdm(total=trainer.steps, initial=done, desc=str(recipe["name"]), unit="step")
     with interrupted.watching(), progress, (out / "log.jsonl").open("a") as log:
         while done < trainer.steps and not interrupted.set:
@@ -105,7 +105,7 @@ def train(
             progress.update()
             now = time.monotonic()
             if done % log_every == 0 or done == trainer.steps:
-                means = {name: sum(values) / len(values) for name, values in sums.items()}
+                means = {name: sum(map(float, values)) / len(values) for name, values in sums.items()}
                 sums = {}
                 rate = (done - progress.initial) * trainer.batch_size / (now - begun)
                 entry = {"step": done, "images": done * trainer.batch_size, "seconds": spent + now - begun, **means}

@@ -12,13 +12,18 @@ def relativistic(winner: Tensor, loser: Tensor) -> Tensor:
     return F.softplus(loser - winner).mean()
 
 
-def gradient_penalty(logits: Tensor, picture: Tensor) -> Tensor:
-    """Mean squared norm of the discriminator's gradient at `picture` (N, C, H, W): R1 on reals, R2 on fakes.
+def gradient_norms(logits: Tensor, picture: Tensor) -> Tensor:
+    """Squared norms (N,) of the discriminator's gradient at `picture` (N, C, H, W): R1 on reals, R2 on fakes.
 
     Mescheder et al. 2018; the pictures must require gradients before the logits (N,) are computed.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), picture, create_graph=True)
-    return gradient.float().square().sum((1, 2, 3)).mean()
+    return gradient.float().square().sum((1, 2, 3))
+
+
+def gradient_penalty(logits: Tensor, picture: Tensor) -> Tensor:
+    """The mean of `gradient_norms`."""
+    return gradient_norms(logits, picture).mean()
 
 
 def non_saturating(real: Tensor, fake: Tensor) -> Tensor:

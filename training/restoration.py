@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.ahead import Ahead
 from training.averaged import Averaged, AveragedTrainer, annealed
 from training.composites import read_views
-from training.data import DataError, Photos, halve, read_photos
-from training.degrade import Degradation, degraded_pairs
+from training.data import DataError, halve, photos_of, read_photos
+from training.degrade import Degradation, degraded, reduced_patches, unit
+from training.graphed import Graphed
 from training.hardware import has_fast_bf16
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.level import LevelConfig, LevelNet
+from training.patches import Photos, cut
 from training.pictures import Pixels, sheet
+
+LARGE = 1000
+"""px of the short side from which on a photo is sharp enough at half of its size, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +52,49 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
 
     def __init__(self, recipe: RestorationRecipe, data: Photos, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.data, self.device = recipe, data, torch.device(device)
+        self.recipe, self.device = recipe, torch.device(device)
         config = recipe.network
         net = EnhanceNet(config) if isinstance(config, EnhanceConfig) else LevelNet(config)
         self.averaged = Averaged(net, self.device, recipe.ema_decay, most_gradient=recipe.most_gradient)
         self._bf16 = recipe.bf16 and has_fast_bf16(self.device)
         self.batch_size, self.steps = recipe.batch_size, recipe.steps
+        self._clean = recipe.degradation.clean_share == 1
+        self.data = data.to(self.device) if self._clean else data
+        self._learn = Graphed(self._learn_clean if self._clean else self._learn_pairs, self.device)
+        # JPEG is made by processors, so a GPU has as many of them to help it as there are threads.
+        busy = self.device.type == "cuda" and not self._clean
+        self.ahead = Ahead(self.pairs, recipe.seed, recipe.steps, torch.get_num_threads()) if busy else None
 
-    def _terms(self, lr: Tensor, hr: Tensor, levels: Tensor) -> dict[str, Tensor]:
-        net = self.averaged.net
+    def pairs(self, random: torch.Generator, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Degraded (N, S / scale, S / scale, 3) and clean (N, S, S, 3) patches, uint8, and the levels (N,)."""
+        recipe = self.recipe
+        clean = self.data.patches(count or self.batch_size, recipe.patch, random).cpu()
+        small, levels = degraded(clean.numpy(), recipe.scale, recipe.degradation, random)
+        return small, clean, levels
+
+    def step(self, index: int, random: torch.Generator) -> dict[str, Tensor]:
+        self.averaged.prepare(index, annealed(self.recipe.lr, index, self.recipe.steps))
+        if self._clean:
+            return self._learn(self.data.places(self.batch_size, self.recipe.patch, random))
+        return self._learn(*(self.ahead.batch(index) if self.ahead else self.pairs(random)))
+
+    def _learn_clean(self, places: Tensor) -> dict[str, Tensor]:
+        clean = cut(self.data.pixels, places, self.recipe.patch)
+        levels = torch.zeros(len(clean), device=clean.device)
+        return self._learn_pairs(reduced_patches(clean, self.recipe.scale), clean, levels)
+
+    def _learn_pairs(self, small: Tensor, clean: Tensor, levels: Tensor) -> dict[str, Tensor]:
+        lr, hr, net = unit(small).contiguous(memory_format=torch.channels_last), unit(clean), self.averaged.net
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
-        return {"l1": F.l1_loss(output.float(), hr if isinstance(net, EnhanceNet) else levels)}
+        terms = {"l1": F.l1_loss(output.float(), hr if isinstance(net, EnhanceNet) else levels)}
+        self.averaged.descend(terms, {"l1": 1.0})
+        return {name: term.detach() for name, term in terms.items()}
 
-    def step(self, index: int, random: torch.Generator) -> dict[str, float]:
-        recipe = self.recipe
-        rate = annealed(recipe.lr, index, recipe.steps)
-        clean = turned(self.data.patches(self.batch_size, recipe.patch, random), random)
-        pairs = degraded_pairs(clean, recipe.scale, recipe.degradation, random)
-        terms = self._terms(*(tensor.to(self.device) for tensor in pairs))
-        self.averaged.step(index, rate, terms, {"l1": 1.0})
-        return {name: term.item() for name, term in terms.items()}
+    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """As `loop.Trainer`."""
+        super().restore(groups)
+        self._learn.forget()
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with these weights where there are any, and with random ones elsewhere."""
@@ -76,9 +103,8 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
     @torch.no_grad()
     def picture(self) -> Pixels:
         """Fixed patches, a row each: degraded input, output (of an `EnhanceNet`), truth."""
-        random = torch.Generator().manual_seed(0)
-        clean = self.data.patches(6, self.recipe.patch, random)
-        lr, hr, levels = degraded_pairs(clean, self.recipe.scale, self.recipe.degradation, random)
+        small, clean, levels = self.pairs(torch.Generator().manual_seed(0), 6)
+        lr, hr = unit(small), unit(clean)
         columns = [F.interpolate(lr, scale_factor=float(self.recipe.scale), mode="nearest")]
         if isinstance(self.averaged.ema, EnhanceNet):
             columns.append(self.averaged.ema(lr.to(self.device), levels.to(self.device)).cpu())
@@ -89,8 +115,8 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
 
 
 def read_clean(folder: Path, split: str, least: int, halvings: int = 1) -> list[Pixels]:
-    """Clean targets of at least `least` px: photos halved so often, scenes once; pictures of a folder that has only
-    smaller ones less often.
+    """Clean targets of at least `least` px: photos halved so often, or less often where they are smaller (not at all if
+    nothing else is there), large ones also once less; scenes once.
 
     Raises:
         DataError: the folder has no picture that is large enough.
@@ -100,16 +126,14 @@ def read_clean(folder: Path, split: str, least: int, halvings: int = 1) -> list[
         if not found:
             raise DataError(f"{folder} has no {split} picture of at least {2 * least} px")
         return found
-    try:
-        return read_photos(folder, split, least, halvings=halvings)
-    except DataError:
-        if halvings == 0:
-            raise
-        return read_clean(folder, split, least, halvings - 1)
+    halved = [halve(photo, n) for photo in photos_of(folder, split) for n in sharp(photo, least, halvings)]
+    return halved or read_photos(folder, split, least, halvings=0)
 
 
-def turned(patches: Pixels, random: torch.Generator) -> Pixels:
-    """(N, S, S, 3), all turned upside down or on their side, by chance."""
-    upside, side = (torch.rand(2, generator=random) < 0.5).tolist()
-    patches = patches[:, ::-1] if upside else patches
-    return np.ascontiguousarray(patches.transpose(0, 2, 1, 3) if side else patches)
+def sharp(photo: Pixels, least: int, halvings: int) -> list[int]:
+    """How often to halve a photo: as `read_clean` says."""
+    short = min(photo.shape[:2])
+    times = max((n for n in range(1, halvings + 1) if short >= least << n), default=0)
+    if not times:
+        return []
+    return [times - 1, times] if short >= LARGE and times > 1 else [times]

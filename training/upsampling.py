@@ -1,4 +1,4 @@
-"""What the second stage of `garments-128` learns from: real products made small, and what the first stage makes."""
+"""What `cascade-128`, a second stage, learns from: real products made small, and what the first stage makes."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def noise(small: Tensor, random: Random) -> Tensor:
 
 
 def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, Generator]:
-    """The averaged generator of a run of `garments-64`, to be a recipe's first stage, and the recipe with its sizes.
+    """The averaged generator of a run of `garments-...`, to be a recipe's first stage, and the recipe with its sizes.
 
     Raises:
         CheckpointError: there is no such run.
@@ -136,14 +136,15 @@ def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, 
     weights, facts = state_of(run)
     try:
         network: dict[str, Any] = facts["recipe"]["network"]
-        sizes = network | {"channels": tuple(network["channels"])}
+        sizes: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in network.items()}
         config = replace(recipe.network, **sizes)
         first = Generator(config)
         first.load_state_dict(weights["ema"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise DataError(f"{run} is no run of a generator that {recipe.name} can finish: {error}") from error
-    if config.size != recipe.stages[-1][0]:
-        raise DataError(f"{recipe.name} would make {config.size} px of {run}, not {recipe.stages[-1][0]}")
+    if config.finer not in (1, 2):
+        made = config.coarse << config.finer
+        raise DataError(f"{recipe.name} makes {config.size} px of as many or half of them, {run} has {made}")
     first.measure_style_mean()
     start = f"{facts['recipe']['name']}, {facts['images_seen']:,} images"
     return replace(recipe, network=config, start=start), first.eval().requires_grad_(False)

@@ -12,6 +12,8 @@ from app.images import Pixels, resize
 
 STEPS: Final = np.arange(16, 513, 16)
 """Sides, in px, of what a tile adds to the picture: few enough that every shape comes again."""
+FIXED_SIDE: Final = 256
+"""Of what a tile adds to a picture where all tiles have one shape."""
 TILE_COST: Final = 400
 """What a tile costs beside its pixels, in pixels."""
 
@@ -36,6 +38,11 @@ def tile_shape(height: int, width: int, margin: int, most: float, side_by_side: 
     costs = np.where(areas <= max(most, areas[0, 0]), costs, np.iinfo(costs.dtype).max)
     row, column = np.unravel_index(costs.argmin(), costs.shape)
     return int(sides[row]), int(sides[column])
+
+
+def fixed_shape(margin: int) -> tuple[int, int]:
+    """(height, width) of the tiles of every picture, margins included: for GPUs, which plan anew for every shape."""
+    return FIXED_SIDE + 2 * margin, FIXED_SIDE + 2 * margin
 
 
 class Tiles:

@@ -3,11 +3,12 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from app.batching import NOBODY, Batcher, Line
+from app.batching import MOST_UNFINISHED, NOBODY, Batcher, Line
 from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
 from app.lanes import Client
 from app.metrics import Metrics
@@ -328,3 +329,24 @@ def test_invented_keys_do_not_make_another_address_wait_longer():
         await asyncio.gather(first, *many)
 
     run(scenario)
+
+
+def test_a_worker_waits_for_who_finishes_its_work():
+    """A GPU that is faster than the encoders must not let finished work gather: it would be promised as done."""
+
+    async def scenario(worker, model):
+        gate = threading.Event()
+        works = [Numbers(i) for i in range(100, 100 + MOST_UNFINISHED + 20)]
+        jobs = [
+            asyncio.create_task(worker.batcher.submit(worker.line, work, soon(), lambda: gate.wait(10)))
+            for work in works
+        ]
+        await asyncio.sleep(0.3)
+        waiting = sum(1 for work in works if not work.outputs)
+        gate.set()
+        await asyncio.gather(*jobs)
+        assert 0 < waiting < 20
+        assert all(work.outputs for work in works)
+
+    with ThreadPoolExecutor(1) as finisher:
+        run(scenario, max_batch=4, finisher=finisher)

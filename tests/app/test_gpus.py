@@ -1,9 +1,12 @@
-"""GPU memory in /metrics: there with a driver, absent without one, and no scrape fails on a lost GPU."""
+"""GPU memory in /metrics: there with a driver, absent without one, no scrape fails on a lost GPU; tags of pictures."""
 
 from types import SimpleNamespace
 
+import pytest
+
 from app.gpus import gpu_memory, load_nvml
 from app.metrics import Metrics
+from app.pipeline import Identity
 
 
 def driver(*gpus):
@@ -45,3 +48,13 @@ def test_without_a_driver_there_is_no_gpu():
     assert gpu_memory(None) == []
     assert "vitrine_gpu_memory_used_bytes{" not in scrape(None)
     assert load_nvml() is None or gpu_memory(load_nvml())
+
+
+@pytest.mark.parametrize("same_bytes", [True, False])
+def test_a_tag_promises_bytes_only_where_they_are_the_same(same_bytes):
+    """On a GPU they may depend on the batch."""
+    labels = SimpleNamespace(signer=None, digest="", watermark=False)
+    call = SimpleNamespace(catalogue=SimpleNamespace(digests=""))
+    identity = Identity.of(SimpleNamespace(labels=labels, same_bytes=same_bytes), call, "a request")
+
+    assert identity.etag.startswith('"' if same_bytes else 'W/"')

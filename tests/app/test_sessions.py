@@ -11,7 +11,19 @@ import pytest
 
 from app.contracts import smoke_row
 from app.repository import read_models
-from app.sessions import CPU, DeviceLost, Engine, OutOfMemory, Session, SessionOptions, classified, cuda_is_built_in
+from app.sessions import (
+    CPU,
+    CUDA,
+    PROBE,
+    DeviceLost,
+    Engine,
+    OutOfMemory,
+    Session,
+    SessionOptions,
+    classified,
+    cuda_is_built_in,
+    cuda_works,
+)
 
 ROOT = Path(__file__).parents[2]
 MODELS = read_models(ROOT / "models")
@@ -126,10 +138,12 @@ def test_reopened_sessions_answer_as_before_and_are_opened_once_for_all_workers(
         ("CUDA failure 2: out of memory ; GPU=0 ; hostname=x ; file=cuda_call.cc", OutOfMemory),
         ("BFCArena::AllocateRawInternal Failed to allocate memory", OutOfMemory),
         ("CUDNN_STATUS_ALLOC_FAILED", OutOfMemory),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", OutOfMemory),
         ("CUDA failure 719: unspecified launch failure ; GPU=0", DeviceLost),
         ("CUDA error: device-side assert", DeviceLost),
         ("CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED", DeviceLost),
         ("CUDNN failure 4: CUDNN_STATUS_INTERNAL_ERROR", DeviceLost),
+        ("CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED ; GPU=0", DeviceLost),
         ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input", None),
     ],
 )
@@ -149,3 +163,46 @@ def test_without_a_gpu_everything_runs_on_the_cpu(engine):
 def test_what_is_no_graph_cannot_be_opened(data):
     with pytest.raises(Exception, match=r"(?i)model|protobuf|graph"):
         Engine(data, cores=2)
+
+
+def test_the_probe_is_a_convolution():
+    picture = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    assert (Session(PROBE, cpu=True).run({"x": picture}) == 2 * picture).all()
+
+
+@pytest.mark.skipif(cuda_is_built_in(), reason="this build of ONNX Runtime can use GPUs")
+def test_without_a_gpu_cuda_does_not_work():
+    assert not cuda_works()
+
+
+class OnGpu(Engine):
+    """Runs as on GPUs, on the CPU, and remembers the batches of its sessions."""
+
+    def __init__(self, data, gpus):
+        self.batches = []
+        super().__init__(data, cores=1, gpus=gpus)
+        self.provider = CUDA
+
+    def _open_on(self, gpu):
+        batches = []
+        self.batches.append((gpu, batches))
+
+        class Noting(Session):
+            def run(self, rows):
+                batches.append(len(next(iter(rows.values()))))
+                return super().run(rows)
+
+        return Noting(self._data, cpu=True)
+
+
+def test_on_gpus_every_session_sees_one_batch_size(model):
+    """ONNX Runtime plans every convolution anew when it changes."""
+    engine, right = OnGpu(model.data, 2), Engine(model.data, cores=1)
+    for worker in range(3):
+        for count in (1, 2, 3, 1, 4, 5):
+            some = rows(model, count)
+            assert engine.run(some, worker).tobytes() == right.run(some).tobytes()
+
+    assert [(gpu, set(batches)) for gpu, batches in engine.batches] == [
+        *[(0, {1}), (1, {1}), (0, {4}), (0, {16}), (1, {4}), (1, {16})]
+    ]

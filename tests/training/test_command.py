@@ -13,7 +13,7 @@ from training.__main__ import main
 FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
 FACTS += ["--limits", "Shapes only."]
 SLOW = ["--device", "cpu", "--threads", "1"]
-MADE = ("garments-64", "garments-128", "enhance-x2", "enhance-x4", "restoration-level", "upscale-x2", "upscale-x4")
+MADE = ("garments-64", "cascade-128", "enhance-x2", "enhance-x4", "restoration-level", "upscale-x2", "upscale-x4")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def models(catalogue, curated, tmp_path_factory):
         run = home / "runs" / name
         main([name, "--quick", "--data", str(data), "--out", str(run), *SLOW])
         main(["export", str(run), "--models", str(home / "models"), *FACTS])
-    run, start = home / "runs" / "garments-128", home / "runs" / "garments-64"
-    main(["garments-128", "--quick", "--data", str(curated), "--out", str(run), "--start", str(start), *SLOW])
+    run, start = home / "runs" / "cascade-128", home / "runs" / "garments-64"
+    main(["cascade-128", "--quick", "--data", str(curated), "--out", str(run), "--start", str(start), *SLOW])
     main(["export", str(run), "--models", str(home / "models"), *FACTS])
     for name, other in (("enhance-x4", "enhance-x2"), ("upscale-x2", "upscale-x4")):
         run, start = home / "runs" / name, home / "models" / other / "1"
@@ -72,7 +72,7 @@ def test_what_was_trained_can_be_served(models):
 
     assert set(served) == set(MADE)
     inputs = {"z": np.zeros((2, 64), np.float32), "label": np.array([0, 1]), "truncation": np.ones(2, np.float32)}
-    for name, side in (("garments-64", 64), ("garments-128", 128)):
+    for name, side in (("garments-64", 64), ("cascade-128", 128)):
         assert served[name].manifest.classes == ("cup", "sign")
         session = onnxruntime.InferenceSession(served[name].data, providers=["CPUExecutionProvider"])
         assert session.run(None, inputs)[0].shape == (2, side, side, 4)
@@ -92,7 +92,7 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     ("name", "measure"),
     [
         ("garments-64", "coverage"),
-        ("garments-128", "coverage"),
+        ("cascade-128", "coverage"),
         ("enhance-x2", "PSNR (Y) above bicubic, mean"),
         ("enhance-x4", "PSNR (Y) above bicubic, worst"),
         ("upscale-x2", "PSNR (Y) above bicubic, mean"),
@@ -100,7 +100,7 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
     ],
 )
 def test_an_evaluation_reaches_the_manifest_and_the_card(models, curated, catalogue, name, measure):
-    folder, data = models / name / "1", curated if name.startswith("garments") else catalogue
+    folder, data = models / name / "1", curated if name.startswith(("garments", "cascade")) else catalogue
     main(["evaluate", str(folder), "--data", str(data), "--save"])
 
     quality = {
@@ -135,7 +135,7 @@ def test_an_enhancer_of_another_scale_says_what_it_began_with(models, name, scal
     ("name", "command"),
     [
         ("garments-64", "`vitrine-train garments-64`;"),
-        ("garments-128", "`vitrine-train garments-128 --start RUN`, a run of garments-64, 32 images;"),
+        ("cascade-128", "`vitrine-train cascade-128 --start RUN`, a run of garments-64, 32 images;"),
         ("enhance-x4", "`vitrine-train enhance-x4 --start VERSION`, the one with sha256 `"),
     ],
 )

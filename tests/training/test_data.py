@@ -9,9 +9,10 @@ import torch
 
 from training.augment import augment
 from training.curate import duplicates, shape_scores, shrink_rgba, split_of
-from training.data import DataError, Photos, read_fashion_mnist, read_idx, read_photos
-from training.degrade import Degradation, degrade, degraded_pairs, reduce_clean
+from training.data import DataError, read_fashion_mnist, read_idx, read_photos
+from training.degrade import Degradation, degrade, degraded, reduce_clean, reduced_patches
 from training.networks.blocks import smooth
+from training.patches import TRIES, Photos, cut
 from training.pictures import on_white, read_rgb
 from training.restoration import read_clean
 
@@ -103,15 +104,22 @@ def test_level_zero_is_the_plain_reduction_and_each_level_is_worse_than_the_one_
     assert errors[1] < errors[2] < errors[3]
 
 
-def test_pairs_fit_and_are_the_same_for_the_same_seed():
+def test_degraded_patches_fit_and_are_the_same_for_the_same_seed():
     clean = random_picture(4, 32, 32, 3)
-    first = degraded_pairs(clean, 2, Degradation(), torch.Generator().manual_seed(1))
-    again = degraded_pairs(clean, 2, Degradation(), torch.Generator().manual_seed(1))
+    first = degraded(clean, 2, Degradation(), torch.Generator().manual_seed(1))
+    again = degraded(clean, 2, Degradation(), torch.Generator().manual_seed(1))
 
-    assert [tuple(t.shape) for t in first] == [(4, 3, 16, 16), (4, 3, 32, 32), (4,)]
+    assert [tuple(t.shape) for t in first] == [(4, 16, 16, 3), (4,)]
+    assert first[0].dtype == torch.uint8
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert float(first[0].min()) >= 0
-    assert float(first[0].max()) <= 1
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_patches_are_reduced_together_as_one_by_one(scale):
+    clean = random_picture(4, 32, 32, 3)
+
+    together = reduced_patches(torch.from_numpy(clean), scale).numpy()
+    assert (together == np.stack([reduce_clean(patch, scale) for patch in clean])).all()
 
 
 def test_patches_come_from_inside_the_photos():
@@ -120,6 +128,37 @@ def test_patches_come_from_inside_the_photos():
 
     assert patches.shape == (20, 32, 32, 3)
     assert set(patches.ravel().tolist()) == {10, 200}
+
+
+def test_patches_are_turned_and_mirrored_pieces_of_a_photo():
+    photo = random_picture(11, 13, 3)
+    patches = Photos([[photo]]).patches(200, 8, torch.Generator().manual_seed(0)).numpy()
+
+    pieces = {
+        np.ascontiguousarray(piece).tobytes(): way
+        for way, whole in enumerate((photo, photo.transpose(1, 0, 2)))
+        for top in range(whole.shape[0] - 7)
+        for left in range(whole.shape[1] - 7)
+        for piece in (whole[top : top + 8, left : left + 8],)
+        for piece in (piece, piece[::-1], piece[:, ::-1], piece[::-1, ::-1])
+    }
+    found = [patch.tobytes() for patch in patches]
+    assert set(found) <= pieces.keys()
+    assert {pieces[one] for one in found} == {0, 1}
+    assert len(set(found)) > 100
+
+
+def test_of_a_patch_s_candidates_the_most_varied_is_cut():
+    plain, varied = np.full((32, 32, 3), 10, np.uint8), random_picture(32, 32, 3)
+    photos = Photos([[plain], [varied]])
+    first, second = (torch.tensor([start, 32, 1]) for start in (0, 32 * 32))
+
+    found = cut(photos.pixels, torch.stack([first, second, first])[None], 32)[0]
+
+    assert (found.numpy() == varied).all()
+    places = photos.places(300, 32, torch.Generator().manual_seed(0))
+    different = [len({tuple(one) for one in each}) for each in places.tolist()]
+    assert {different.count(n) > 20 for n in range(1, TRIES + 1)} == {True}
 
 
 def test_augmentation_leaves_the_ground_white_and_transparent():
@@ -131,6 +170,19 @@ def test_augmentation_leaves_the_ground_white_and_transparent():
     assert ground.flatten(1).sum(1).tolist() == [32 * 32 - 64] * 8
     assert (changed[:, :3].permute(0, 2, 3, 1)[ground] == 1).all()
     assert not torch.equal(changed, picture)
+
+
+def test_a_share_of_the_pictures_is_warped_as_well():
+    """Mirroring, recolouring and whole-pixel shifts leave alpha of 0 and 1 alone; turning and stretching do not."""
+    picture = torch.cat([torch.ones(64, 3, 32, 32), torch.zeros(64, 1, 32, 32)], 1)
+    picture[:, :, 8:24, 10:22] = torch.tensor([0.8, 0.1, 0.1, 1.0])[:, None, None]
+
+    def turned(share):
+        alpha = augment(picture, torch.Generator().manual_seed(0), share)[:, 3]
+        return int(((alpha > 0.01) & (alpha < 0.99)).flatten(1).any(1).sum())
+
+    assert (turned(0.0), turned(1.0)) == (0, 64)
+    assert 16 < turned(0.5) < 48
 
 
 def test_a_checkerboard_does_not_survive_smoothing():

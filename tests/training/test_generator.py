@@ -5,7 +5,9 @@ import torch
 
 from training.networks.generator import Generator, GeneratorConfig
 
-CONFIG = GeneratorConfig(classes=3, z_size=8, embedding=4, style_size=8, channels=(8, 6, 4), textures=5)
+CONFIG = GeneratorConfig(
+    classes=3, z_size=8, embedding=4, style_size=8, channels=(8, 6, 4), blocks=(1, 2, 1), textures=5
+)
 
 
 @pytest.fixture

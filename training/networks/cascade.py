@@ -1,10 +1,10 @@
-"""A product generator in two stages: a small picture from noise, and an upsampler that draws what is finer.
+"""A product generator in two stages: a picture from noise, and an upsampler that draws anew what is fine in it.
 
-As in StackGAN (Zhang et al. 2017): what the first stage does poorly, fine detail, is left away by halving its picture,
-and what it does well, outline and colours, is what the second begins with. Unlike there the second stage also sees real
-products made small, whose detail is known, so that it learns from pairs what cloth looks like (as Ledig et al. 2017 for
-photos). Part of what the first stage's picture had beyond that is laid over the result at the end, as a level of a
-Laplacian pyramid is (Denton et al. 2015): fine light and shade of cloth. Written from the papers.
+As in StackGAN (Zhang et al. 2017): what the first stage does poorly, fine detail, is left away by making its picture
+small, and what it does well, outline and colours, is what the second begins with. Unlike there the second stage also
+sees real products made small, whose detail is known, so that it learns from pairs what cloth looks like (as Ledig et
+al. 2017 for photos). Part of what the first stage's picture had beyond that is laid over the result at the end, as a
+level of a Laplacian pyramid is (Denton et al. 2015): fine light and shade of cloth. Written from the papers.
 """
 
 from __future__ import annotations
@@ -35,22 +35,29 @@ colours, which the second stage is there to avoid; without it cloth looks like p
 class CascadeConfig(GeneratorConfig):
     """Sizes of both stages: the generator's, and what the upsampler has at half, once and twice the size it is given.
 
-    `fine` are its channels, `blocks` its residual blocks, `weaves` the maps of each of its two textures.
+    `side` is that of the picture, px, which may be the first stage's or a larger one.
+    `fine` are its channels, `fine_blocks` its residual blocks, `weaves` the maps of each of its two textures.
     """
 
     fine: tuple[int, int, int] = (64, 48, 32)
-    blocks: tuple[int, int, int] = (1, 2, 2)
+    fine_blocks: tuple[int, int, int] = (1, 2, 2)
     weaves: int = 8
+    side: int = 128
 
     @property
     def coarse(self) -> int:
-        """Side of what the upsampler is given, px: half of the first stage's picture."""
-        return super().size // 2
+        """Side of what the upsampler is given, px."""
+        return self.side // SCALE
+
+    @property
+    def finer(self) -> int:
+        """How often the first stage's picture has to be halved for that."""
+        return (super().size // self.coarse).bit_length() - 1
 
     @property
     def size(self) -> int:
-        """Side of the picture, px."""
-        return SCALE * self.coarse
+        """As every generator's config has it: `side`."""
+        return self.side
 
 
 class Weave(nn.Module):
@@ -87,7 +94,7 @@ class Upsampler(nn.Module):
         self.ups = nn.ModuleList([conv(half, once, kernel=1), conv(once, twice, kernel=1)])
         self.levels = nn.ModuleList(
             nn.ModuleList(ResidualBlock(channels, config.embedding) for _ in range(blocks))
-            for channels, blocks in zip(config.fine, config.blocks, strict=True)
+            for channels, blocks in zip(config.fine, config.fine_blocks, strict=True)
         )
         self.weaves = nn.ModuleList(
             Weave(config.z_size, config.weaves, channels, config.coarse) for channels in (once, twice)
@@ -125,12 +132,17 @@ class Cascade(nn.Module):
         self.first.measure_style_mean()
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        first = self.first(z, label, truncation)
+        first = coarse = self.first(z, label, truncation)
+        for _ in range(self.config.finer):
+            coarse = downsample(coarse)
         share = WOVEN if truncation is None else WOVEN * truncation[:, None]
-        picture = self.second(smooth(downsample(first).clamp(0, 1)), label, share * z)
-        kept = self._kept((first - downsample(picture))[:, :3])
+        picture = self.second(smooth(coarse.clamp(0, 1)), label, share * z)
+        if first.shape == picture.shape:
+            kept = self._kept((first - picture)[:, :3])
+        else:
+            kept = upsample(self._kept((first - downsample(picture))[:, :3]))
         alpha = picture[:, 3:]
-        return torch.cat([picture[:, :3] + alpha.clamp(0, 1) * upsample(kept), alpha], 1)
+        return torch.cat([picture[:, :3] + alpha.clamp(0, 1) * kept, alpha], 1)
 
     @staticmethod
     def _kept(detail: Tensor) -> Tensor:

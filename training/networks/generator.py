@@ -21,13 +21,14 @@ from training.networks.blocks import ResidualBlock, conv, downsample, laid_over_
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Sizes of the generator: `channels[i]` are used at 4 * 2**i px, for a picture of 8 * 2**i px."""
+    """Sizes of the generator: `blocks[i]` blocks of `channels[i]` work at 4 * 2**i px, for a picture of 8 * 2**i px."""
 
     classes: int = 13
     z_size: int = 64
     embedding: int = 32
     style_size: int = 128
     channels: tuple[int, ...] = (192, 160, 96, 48)
+    blocks: tuple[int, ...] = (1, 1, 1, 1)
     textures: int = 16
     """Maps of every level but the first, from which a style mixes what lies in the cloth."""
 
@@ -35,6 +36,16 @@ class GeneratorConfig:
     def size(self) -> int:
         """Side of the finest picture, px."""
         return 8 << (len(self.channels) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """Sizes of the discriminator, as `GeneratorConfig` has them; `hidden` is what it knows of a whole picture."""
+
+    classes: int = 13
+    channels: tuple[int, ...] = (192, 160, 96, 48)
+    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    hidden: int = 128
 
 
 class Texture(nn.Module):
@@ -75,7 +86,12 @@ class Generator(nn.Module):
             [conv(config.z_size + config.embedding, style, kernel=1), conv(style, style, kernel=1)]
         )
         self.start = conv(style, config.channels[0] * 16, kernel=1)
-        self.blocks = nn.ModuleList([ResidualBlock(c, style) for c in config.channels])
+        self.blocks = nn.ModuleList(
+            [
+                nn.ModuleList([ResidualBlock(c, style) for _ in range(count)])
+                for c, count in zip(config.channels, config.blocks, strict=True)
+            ]
+        )
         pairs = zip(config.channels[:-1], config.channels[1:], strict=True)
         self.joins = nn.ModuleList([conv(a, b, kernel=1) for a, b in pairs])
         self.textures = nn.ModuleList(
@@ -107,14 +123,19 @@ class Generator(nn.Module):
             mean = self.style_mean[label][:, :, None, None]
             style = mean + truncation[:, None, None, None] * (style - mean)
         features = self.start(leaky(style)).reshape(-1, self.config.channels[0], 4, 4)
-        features = self.blocks[0](features, style)
+        features = self._through(0, features, style)
         drawn = self._draw(0, features)
         for index in range(1, levels or len(self.blocks)):
             features = self.joins[index - 1](upsample(features)) + self.textures[index - 1](style)
-            features = self.blocks[index](features, style)
+            features = self._through(index, features, style)
             drawn = upsample(drawn) + self._draw(index, features)
         # Grey and transparent is where an untrained network starts from.
         return laid_over_white(drawn[:, :3] + 0.5, drawn[:, 3:])
+
+    def _through(self, level: int, features: Tensor, style: Tensor) -> Tensor:
+        for block in cast(nn.ModuleList, self.blocks[level]):
+            features = block(features, style)
+        return features
 
     def _draw(self, level: int, features: Tensor) -> Tensor:
         """What a level adds to the picture: (N, C, H, W) -> (N, 4, 2H, 2W)."""
@@ -128,16 +149,21 @@ class Discriminator(nn.Module):
     label enters by projection (Miyato & Koyama 2018).
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.config = config
         self.pictures = nn.ModuleList([conv(16, c) for c in config.channels])
-        self.blocks = nn.ModuleList([ResidualBlock(c) for c in config.channels])
+        self.blocks = nn.ModuleList(
+            [
+                nn.Sequential(*(ResidualBlock(c) for _ in range(count)))
+                for c, count in zip(config.channels, config.blocks, strict=True)
+            ]
+        )
         pairs = zip(config.channels[1:], config.channels[:-1], strict=True)
         self.joins = nn.ModuleList([conv(a, b, kernel=1, gain=0.1) for a, b in pairs])
-        self.end = nn.Conv2d(config.channels[0], config.style_size, 4)
-        self.embedding = nn.Embedding(config.classes, config.style_size)
-        self.score = nn.Linear(config.style_size, 1)
+        self.end = nn.Conv2d(config.channels[0], config.hidden, 4)
+        self.embedding = nn.Embedding(config.classes, config.hidden)
+        self.score = nn.Linear(config.hidden, 1)
 
     def forward(self, picture: Tensor, label: Tensor) -> Tensor:
         level = (picture.shape[-1] // 8).bit_length() - 1
@@ -148,7 +174,7 @@ class Discriminator(nn.Module):
             features = self.joins[index](downsample(features)) + self._read(index, picture)
             features = self.blocks[index](features)
         hidden = leaky(self.end(leaky(features)).flatten(1))
-        projection = (hidden * self.embedding(label)).sum(1) / self.config.style_size**0.5
+        projection = (hidden * self.embedding(label)).sum(1) / self.config.hidden**0.5
         return cast(Tensor, self.score(hidden)[:, 0] + projection)
 
     def _read(self, level: int, picture: Tensor) -> Tensor:
