@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(
-    str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("bench/results/*.md"))
+    str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("bench/results/**/*.md"))
 ))  # fmt: skip
 """Beside the cards."""
 LINK: Final = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")

@@ -16,8 +16,8 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         kept = [await Connection.to(server.port) for _ in range(4)]
         for connection in kept:
             assert (await connection.ask(generate(seed=1))).status == 200
-        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(64)]
-        while await waiting_rows(server, "garments-128") < 63 * 16 - 200:
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=6))) for i in range(64)]
+        while await waiting_rows(server, "garments-128") < 63 * 6 - 80:
             await asyncio.sleep(0.01)
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)

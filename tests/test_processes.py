@@ -156,7 +156,7 @@ def test_a_killed_process_of_two_loses_nothing_that_the_other_has(two):
 
 def test_two_processes_drain_too():
     async def scenario(server):
-        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(32)]
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=6))) for i in range(32)]
         await asyncio.sleep(0.3)
         assert await asyncio.to_thread(server.stop) == 0
         assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}

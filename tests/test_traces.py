@@ -79,7 +79,7 @@ def test_a_trace_follows_a_photo_from_http_to_its_batches():
 
 
 def test_a_batch_is_linked_to_all_its_requests():
-    with traced(threads=1) as (client, exporter), concurrent.futures.ThreadPoolExecutor(12) as pool:
+    with traced(threads=1, batch_s=1) as (client, exporter), concurrent.futures.ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda seed: client.post("/generate", json={"seed": seed}), range(24)))
         spans = finished(exporter, 24)
     roots = {span.context.span_id: span for span in spans if span.name.startswith("POST")}
