@@ -16,7 +16,7 @@ from training.data import Labelled
 from training.graphed import Graphed
 from training.hardware import has_fast_bf16
 from training.losses import gradient_norms, relativistic
-from training.networks.blocks import downsample
+from training.networks.blocks import downsample, from_bytes
 from training.networks.generator import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from training.pictures import Pixels, sheet
 
@@ -111,7 +111,7 @@ class GanTrainer:
 
     def _reals(self) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(self._labels), (self.batch_size,), generator=self._random, device=self.device)
-        pictures = self._pictures[index].permute(0, 3, 1, 2).float() / 255
+        pictures = from_bytes(self._pictures[index])
         while pictures.shape[-1] > 8 * 2 ** (self.levels - 1):
             pictures = downsample(pictures)
         return self._augmented(pictures), self._labels[index]

@@ -109,8 +109,3 @@ def reduced_patches(clean: Tensor, scale: int) -> Tensor:
     planes = clean.permute(0, 3, 1, 2).float()
     small = F.interpolate(planes, (side, side), mode="bicubic", antialias=True, align_corners=False)
     return small.clamp(0, 255).round().byte().permute(0, 2, 3, 1)
-
-
-def unit(pixels: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) in [0, 1]."""
-    return pixels.permute(0, 3, 1, 2).float() / 255

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from training.cards import write_card, write_samples
 from training.checkpoint import state_of
+from training.networks.blocks import from_bytes
 from training.networks.cascade import Cascade, CascadeConfig
 from training.networks.colorway import ColorwayConfig, ColorwayNet
 from training.networks.dcgan import DcganConfig, DcganGenerator, DcganProducts
@@ -228,11 +229,6 @@ class HarmonizeGraph(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         picture = from_bytes(image)
         return cast(Tensor, self.net(picture[:, :3], picture[:, 3:]))
-
-
-def from_bytes(image: Tensor) -> Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1]."""
-    return image.permute(0, 3, 1, 2).float() / 255
 
 
 def to_bytes(image: Tensor) -> Tensor:

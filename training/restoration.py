@@ -14,9 +14,10 @@ from training.ahead import Ahead
 from training.averaged import Averaged, AveragedTrainer, annealed
 from training.composites import read_views
 from training.data import DataError, halve, photos_of, read_photos
-from training.degrade import Degradation, degraded, reduced_patches, unit
+from training.degrade import Degradation, degraded, reduced_patches
 from training.graphed import Graphed
 from training.hardware import has_fast_bf16
+from training.networks.blocks import from_bytes
 from training.networks.enhance import EnhanceConfig, EnhanceNet
 from training.networks.level import LevelConfig, LevelNet
 from training.patches import Photos, cut
@@ -84,7 +85,11 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         return self._learn_pairs(reduced_patches(clean, self.recipe.scale), clean, levels)
 
     def _learn_pairs(self, small: Tensor, clean: Tensor, levels: Tensor) -> dict[str, Tensor]:
-        lr, hr, net = unit(small).contiguous(memory_format=torch.channels_last), unit(clean), self.averaged.net
+        lr, hr, net = (
+            from_bytes(small).contiguous(memory_format=torch.channels_last),
+            from_bytes(clean),
+            self.averaged.net,
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
         terms = {"l1": F.l1_loss(output.float(), hr if isinstance(net, EnhanceNet) else levels)}
@@ -104,7 +109,7 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
     def picture(self) -> Pixels:
         """Fixed patches, a row each: degraded input, output (of an `EnhanceNet`), truth."""
         small, clean, levels = self.pairs(torch.Generator().manual_seed(0), 6)
-        lr, hr = unit(small), unit(clean)
+        lr, hr = from_bytes(small), from_bytes(clean)
         columns = [F.interpolate(lr, scale_factor=float(self.recipe.scale), mode="nearest")]
         if isinstance(self.averaged.ema, EnhanceNet):
             columns.append(self.averaged.ema(lr.to(self.device), levels.to(self.device)).cpu())

@@ -13,6 +13,11 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in lightness as it is stored (ITU-R BT.601)."""
 
 
+def from_bytes(image: Tensor) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1]."""
+    return image.permute(0, 3, 1, 2).float() / 255
+
+
 def leaky(x: Tensor) -> Tensor:
     """LeakyReLU with the slope 0.2 that GANs commonly use."""
     return F.leaky_relu(x, SLOPE)
