@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.curate import PHOTO_SUFFIXES, identify, list_photos, shrink_rgba, split_of
+from training.networks.blocks import from_bytes
 from training.pictures import Pixels, on_white, read_rgb, read_rgba
 
 
@@ -34,7 +35,7 @@ class Labelled:
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw (size, C, S, S) float32 in [0, 1] and (size,) int64, with replacement."""
         index = torch.randint(len(self.labels), (size,), generator=random).numpy()
-        pictures = torch.from_numpy(self.pictures[index]).permute(0, 3, 1, 2).float() / 255
+        pictures = from_bytes(torch.from_numpy(self.pictures[index]))
         return pictures, torch.from_numpy(self.labels[index])
 
 

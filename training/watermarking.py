@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Labelled
 from training.hardware import has_fast_bf16
-from training.networks.blocks import LUMA
+from training.networks.blocks import LUMA, from_bytes
 from training.networks.watermark import WatermarkConfig, WatermarkNet, room_of
 from training.pictures import Pixels, sheet
 
@@ -95,7 +95,7 @@ class WatermarkTrainer(AveragedTrainer[WatermarkNet]):
             else self._photo(side, random)
             for _ in range(count)
         ]
-        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
+        return from_bytes(torch.from_numpy(np.stack(found)))
 
     def _photo(self, side: int, random: torch.Generator) -> Pixels:
         photo = self.photos[int(torch.randint(len(self.photos), (), generator=random))]
