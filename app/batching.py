@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError, DeadlineExceeded, Draining, ModelFailed, Overloaded
-from app.lanes import Client, Lanes, urgency
+from app.lanes import MANY, Client, Lanes, urgency
 from app.metrics import ModelMetrics
 from app.sessions import Arrays, DeviceLost, OutOfMemory
 
@@ -36,9 +38,11 @@ PACE_MEMORY: Final = 0.95
 """What is left of a measured batch's weight after the next one."""
 RIVALS_S: Final = 0.005
 """Longest batch while several clients ask, since each may have to wait for one of another's."""
-YIELD_S: Final = 0.00005
-"""How long a worker sleeps after a batch while one client has the queue and others come and go, so that the event loop
-finds a core to hear and answer them; it would wait for the kernel's next tick otherwise."""
+NICENESS: Final = 10
+"""How much worker threads give way to the event loop and to the express worker where the system has it by thread: these
+get nine tenths of a core for which both compete."""
+MOST_NICENESS: Final = 19
+"""What the system knows."""
 MOST_UNFINISHED: Final = 64
 """Jobs that may wait for a finisher. Then the worker waits, too, so that its measured speed is that of the answers, and
 what cannot be answered in time is refused instead of gathering behind a GPU that is faster than the encoders."""
@@ -198,6 +202,13 @@ def settle_all(outcomes: list[tuple[Job, Outcome]]) -> None:
         job.settle(outcome)
 
 
+def give_way() -> None:
+    """Have the calling thread go after others of this process, where the system has priorities for threads."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        whole = os.getpriority(os.PRIO_PROCESS, os.getpid())  # a thread may have been begun by one that gives way
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(whole + NICENESS, MOST_NICENESS))
+
+
 def locked() -> threading.Lock:
     """A lock that is taken: whoever takes it again sleeps until somebody lets it go."""
     lock = threading.Lock()
@@ -206,18 +217,25 @@ def locked() -> threading.Lock:
 
 
 class Batcher:
-    """The queue of all models and its worker threads. An idle worker takes what is there at once; there is no timer."""
+    """The queue of all models and its worker threads. An idle worker takes what is there at once; there is no timer.
+
+    An express worker beside them runs at once, on all cores, the work of a client that asks for little while another
+    one has a heap waiting. Meanwhile the others finish what they have in hand, at a lower priority, and take nothing.
+    """
 
     def __init__(
         self,
         *,
         workers: int = 2,
+        express: bool = False,
         max_rows: int = 16384,
         restarted: Callable[[], None] = lambda: None,
         finisher: Executor | None = None,
         ran: Callable[[Batch, float], None] | None = None,
     ) -> None:
-        """`restarted` is told of every worker thread that had to be replaced, `ran` of every batch and when it began.
+        """`express` adds an express worker; that is of use where a batch can be run on all cores, so not on GPUs.
+
+        `restarted` is told of every worker thread that had to be replaced, `ran` of every batch and when it began.
 
         Work is finished by the worker that ran its last row, in whose processor's cache it is; or by `finisher`, where
         the workers have GPUs to feed.
@@ -231,12 +249,15 @@ class Batcher:
         self._inbox: deque[Job] = deque()
         self._settled: deque[tuple[Job, int]] = deque()
         self._idle: deque[int] = deque()
-        self._wakes = [locked() for _ in range(workers)]
+        self._idle_express: deque[int] = deque()
+        self._workers, threads = workers, workers + express
+        self._express = workers if express else None
+        self._wakes = [locked() for _ in range(threads)]
         # The workers' half, and its lock.
         self._lock = threading.Lock()
         self._lanes: Lanes[Job] = Lanes()
-        self._hands: list[Batch] = [[] for _ in range(workers)]
-        self._threads = [self._thread(worker) for worker in range(workers)]
+        self._hands: list[Batch] = [[] for _ in range(threads)]
+        self._threads = [self._thread(worker) for worker in range(threads)]
         for thread in self._threads:
             thread.start()
 
@@ -254,6 +275,18 @@ class Batcher:
     def rivals(self) -> bool:
         """Whether several clients had the workers lately; from any thread."""
         return self._lanes.rivals(time.monotonic())
+
+    def favours(self, client: Client) -> bool:
+        """Whether the express worker will run what a client asks for now, since it has nothing else on its way while
+        another one has a heap. Only for the event loop's thread.
+        """
+        self._collect()
+        return self._express is not None and self._lanes.heaps > 0 and client not in self._owed
+
+    def owed(self, client: Client) -> float:
+        """The worker seconds of what a client has on its way. Only for the event loop's thread."""
+        self._collect()
+        return self._owed.get(client, 0.0)
 
     def idle(self) -> bool:
         """Whether no work is queued or running. Only for the event loop's thread."""
@@ -279,7 +312,7 @@ class Batcher:
                 at[other.address] = at.get(other.address, 0.0) + share
         own += at.pop(client.address, 0.0)
         ahead = sum(min(owed, own) for owed in at.values())
-        return MARGIN * (own + ahead) / len(self._hands)
+        return MARGIN * (own + ahead) / self._workers
 
     def _collect(self) -> None:
         """Take note of the rows that are no longer owed."""
@@ -318,6 +351,8 @@ class Batcher:
         self._owe(client, seconds)
         self._inbox.append(job)
         self._wake(job.rows)
+        if len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds:  # it may be favoured
+            self._wake_express()
         try:
             return await job.future
         finally:
@@ -330,6 +365,10 @@ class Batcher:
             for _ in range(count):
                 self._wakes[self._idle.pop()].release()
 
+    def _wake_express(self) -> None:
+        with contextlib.suppress(IndexError):
+            self._wakes[self._idle_express.pop()].release()
+
     def _abandon(self, job: Job) -> None:
         with self._lock:
             self._receive()
@@ -341,7 +380,7 @@ class Batcher:
         while self._inbox:
             job = self._inbox.popleft()
             job.kind.waiting += job.rows
-            self._lanes.add(job, urgency(job.submitted, job.deadline, job.rows * job.row_s / len(self._hands)))
+            self._lanes.add(job, urgency(job.submitted, job.deadline, job.rows * job.row_s / self._workers))
 
     def _drop(self, job: Job, reason: str) -> None:
         """Forget the rows that no batch has taken."""
@@ -362,7 +401,8 @@ class Batcher:
     def close(self) -> None:
         """Take nothing new, finish what was accepted, stop the threads."""
         self._open = False
-        self._wake(len(self._threads))
+        self._wake(self._workers)
+        self._wake_express()
         for worker in range(len(self._threads)):
             while self._threads[worker].is_alive():  # by its number: a thread that dies meanwhile is replaced
                 self._threads[worker].join()
@@ -378,48 +418,59 @@ class Batcher:
                     self._give_up(job, RuntimeError("the worker died"))
                 self._hands[worker] = []
                 self._idle = deque(other for other in self._idle if other != worker)
+                self._idle_express = deque(other for other in self._idle_express if other != worker)
                 self._wakes[worker] = locked()
             self._threads[worker] = self._thread(worker)
             self._threads[worker].start()
             self._restarted()
 
     def _work(self, worker: int) -> None:
+        if self._express not in (None, worker):
+            give_way()
         while taken := self._take(worker):
             batch, alone = taken
             begun = time.monotonic()
             finished = self._finish(self._process(batch, worker, alone))
+            seconds = time.monotonic() - begun
+            if alone and self._express is not None:  # it had the cores of all workers
+                seconds *= self._workers
             with self._lock:
-                batch[0][0].kind.measured(len(batch), time.monotonic() - begun)
+                batch[0][0].kind.measured(len(batch), seconds)
                 self._hands[worker] = []
             deliver(finished)
-            if self._lanes.lopsided(time.monotonic()):
-                time.sleep(YIELD_S)
 
     def _take(self, worker: int) -> tuple[Batch, bool] | None:
         """Wait for rows of one model, and say whether they are alone here; None once there will be none."""
+        express = worker == self._express
         while True:
             with self._lock:
                 self._receive()
                 alone = not any(self._hands)
-                batch = self._hands[worker] = self._gather()
+                favoured = self._express is not None and self._open and self._lanes.favoured(time.monotonic())
+                batch = self._hands[worker] = self._gather(express) if favoured == express else []
                 if batch:
-                    return batch, alone and not self._lanes
+                    return batch, express or (alone and not self._lanes)
                 if not self._open:
                     return None
-                self._idle.append(worker)
+                (self._idle_express if express else self._idle).append(worker)
+            if favoured:
+                self._wake_express()
+            elif express:
+                self._wake(self._workers)  # they have waited until what was favoured was done
             if self._inbox or not self._open:  # what came since has perhaps found nobody to wake
                 self._wake(1)
+                self._wake_express()
             self._wakes[worker].acquire()
 
-    def _gather(self) -> Batch:
-        """The next batch: the rows whose turn it is, shared out evenly among the workers."""
+    def _gather(self, express: bool) -> Batch:
+        """The next batch: the rows whose turn it is, shared out evenly among the workers; one for the express."""
         batch: Batch = []
         job = self._next(None)
         if job is None:
             return batch
         kind = job.kind
         most_s = RIVALS_S if self.rivals() else math.inf
-        size = min(kind.limit(most_s), -(-kind.waiting // len(self._hands)))
+        size = 1 if express else min(kind.limit(most_s), -(-kind.waiting // self._workers))
         while job is not None and len(batch) < size:
             now = time.monotonic()
             job.started = job.started or now

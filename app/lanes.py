@@ -1,7 +1,7 @@
 """Whose turn it is: work that waits, in a lane for every client.
 
 The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one; what a
-client had counts double while it has much waiting, since one who waits for each answer feels every delay. Within a
+client had counts three times while it has much waiting, since one who waits for each answer feels every delay. Within a
 lane small work passes large work that came a little earlier, and nothing is passed for ever.
 """
 
@@ -19,14 +19,15 @@ MEMORY_S: Final = 5.0
 """Time in which use is forgotten to 1/e."""
 MANY: Final = 4
 """Pieces of work above which what waits is a heap, of which no single answer is urgent."""
-HEAP: Final = 2.0
-"""How many times what a client had counts while it has a heap waiting."""
+HEAP: Final = 3.0
+"""How many times what a client had counts while it has a heap waiting: one who waits for each answer can have three
+quarters beside it."""
 STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
 RIVALRY_S: Final = 1.0
 """How long after two clients took turns they count as rivals."""
-FEW: Final = 2
-"""Clients with waiting work up to which most of the queue is likely one's."""
+FEW: Final = 4
+"""Clients without a heap, up to which their work is favoured; more would take more than they gain."""
 HURRY: Final = 1.5
 """Work becomes urgent when this many times its own duration is left until its deadline."""
 
@@ -91,6 +92,8 @@ class Lanes(Generic[W]):
         self._lanes: dict[Client, Lane[W]] = {}
         self._used: dict[str | Client, Usage] = {}
         self._waiting = Counter[str | Client]()  # pieces of work, of an address and of each client of it
+        self.heaps = 0
+        """Clients who have a heap waiting; may be read without a lock."""
         self._number = itertools.count()
         self._latest: Client | None = None
         self._turned = -RIVALRY_S
@@ -100,6 +103,7 @@ class Lanes(Generic[W]):
         heap = self._lanes.setdefault(work.client, Lane()).heaps.setdefault(work.kind, [])
         heapq.heappush(heap, (due, next(self._number), work))
         self._waiting.update((work.client.address, work.client))
+        self.heaps += self._waiting[work.client] == MANY + 1
 
     def next(self, now: float, kind: Hashable | None = None) -> W | None:
         """The work whose turn it is, of any kind or of one; it goes on waiting."""
@@ -128,9 +132,12 @@ class Lanes(Generic[W]):
         if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
             self._used = {who: usage for who, usage in self._used.items() if usage.at(now) > 1e-6}
 
-    def lopsided(self, now: float) -> bool:
-        """Whether one client has the queue nearly to itself though others asked lately; needs no lock."""
-        return 0 < len(self._lanes) <= FEW and self.rivals(now)
+    def favoured(self, now: float) -> bool:
+        """Whether it is the turn of one of a few clients who have little waiting, while another one has a heap."""
+        if not self.heaps or not 0 < len(self._lanes) - self.heaps <= FEW:
+            return False
+        work = self.next(now)
+        return work is not None and self._waiting[work.client] <= MANY
 
     def rivals(self, now: float) -> bool:
         """Whether several clients had the workers lately."""
@@ -149,6 +156,7 @@ class Lanes(Generic[W]):
             del lane.heaps[work.kind]
         if not lane.heaps:
             del self._lanes[work.client]
+        self.heaps -= self._waiting[work.client] == MANY + 1
         for who in (work.client.address, work.client):
             self._waiting[who] -= 1
             if not self._waiting[who]:

@@ -21,6 +21,7 @@ from app.decoders import Decoders
 from app.gpus import gpu_memory, load_nvml
 from app.images import ImageLimits, Picture, Pixels, warm_up
 from app.keys import KeyFileError, Keys, read_keys
+from app.lanes import MANY
 from app.metrics import Metrics
 from app.presets import Presets
 from app.provenance import Labels
@@ -34,6 +35,8 @@ from app.traces import Trace, Traces
 
 T = TypeVar("T")
 STAGES = ("decode", "queue", "infer", "encode")
+HEAP_TILES = 8
+"""How many times as large as others the tiles of a client's photo may be that waits behind a heap of its own."""
 QUICK_S = 1.0
 """How long after quick work tiles stay small, since more of it may come."""
 GC_EVERY = 5000
@@ -83,8 +86,8 @@ class Service:
             memory_bytes=settings.decode_memory_bytes, ended=lambda why: metrics.decoders.labels(why).inc(),
         )  # fmt: skip
         self._batcher = Batcher(
-            workers=gpus or settings.threads, restarted=metrics.restarts.inc, finisher=self._codecs if gpus else None,
-            ran=traces.batch if traces else None,
+            workers=gpus or settings.threads, express=not gpus, restarted=metrics.restarts.inc,
+            finisher=self._codecs if gpus else None, ran=traces.batch if traces else None,
         )  # fmt: skip
         self.admission = Admission(settings, self._batcher)
         options = SessionOptions(spin_us=settings.spin_us, arena=settings.arena, tensorrt=settings.tensorrt)
@@ -258,7 +261,10 @@ class Service:
             return tile_shape(height, width, m.margin, m.tile**2)
         other, at = self._quick
         quick = other not in (None, call) and time.monotonic() < at + QUICK_S
-        seconds = self.settings.batch_s if quick or self._batcher.rivals() else self.settings.tile_s
+        hurried = (quick or self._batcher.rivals()) and not self._batcher.favours(call.ticket.client)
+        seconds = self.settings.batch_s if hurried else self.settings.tile_s
+        if not hurried and self._batcher.owed(call.ticket.client) > MANY * height * width * model.seconds_per_pixel:
+            seconds *= HEAP_TILES  # it waits for its own photos; whoever else comes is favoured
         workers = self.settings.threads if self._batcher.idle() else 1
         return tile_shape(height, width, m.margin, seconds / model.seconds_per_pixel, workers)
 

@@ -156,6 +156,24 @@ def test_the_work_of_64_clients_who_hang_up_in_the_queue_is_not_computed():
     assert dropped > 32  # the rest left while it was decoded
 
 
+def test_a_heap_of_photos_of_one_client_is_cut_into_larger_tiles_and_gives_the_same_bytes():
+    """Margins are computed twice, which is a loss where nobody waits for a tile but who sent it."""
+    payload = enhance(photo(512, 512))
+
+    def rows():
+        return server.value("vitrine_batch_rows_sum", model="enhance-x2-fast")
+
+    with running(MODELS_DIR=only("enhance-x2-fast"), TILE_S=0.02, LOG_LEVEL="warning") as server:
+        lone = asyncio.run(ask(server.port, payload))
+        each = rows()
+        answers = crowd(server.port, [payload] * 24)
+        heap = rows() - each
+
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.body for answer in answers} == {lone.body}
+    assert heap < 0.6 * 24 * each
+
+
 def test_refusals_one_after_the_other_are_told_apart_and_counted(server):
     """Those that come within milliseconds take another way, and are the same but for their ids."""
     unwilling(server)

@@ -1,6 +1,8 @@
 """The worker under load, faults and departures, with a model made of numpy."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.batching import MOST_UNFINISHED, NOBODY, Batcher, Line
+from app.batching import MOST_NICENESS, MOST_UNFINISHED, NICENESS, NOBODY, Batcher, Line
 from app.errors import DeadlineExceeded, Draining, ModelFailed, Overloaded
 from app.lanes import Client
 from app.metrics import Metrics
@@ -274,6 +276,134 @@ def test_only_work_that_is_alone_is_run_with_all_cores():
         assert model.alone == [True, True, False, True]
 
     run(scenario, max_batch=1)
+
+
+ANNA, BEN = Client("a", "anna"), Client("b", "ben")
+
+
+class Slow(Model):
+    """Large numbers wait for the gate, threes for `threes`; remembers in which thread each number ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.threes, self.ran = threading.Event(), {}
+
+    def run(self, rows, worker, *, alone):
+        numbers = rows["x"].tolist()
+        self.ran |= dict.fromkeys(numbers, threading.get_native_id())
+        if max(numbers) >= 100:
+            self.gate.wait(10)
+        if 3 in numbers:
+            self.threes.wait(10)
+        if 66 in numbers:
+            raise SystemExit(66)
+        self.batches.append(numbers)
+        self.alone.append(alone)
+        return rows["x"] * 2
+
+
+def beside_a_heap(scenario):
+    """Run it while the only worker is busy with the first of twenty works of Anna's; all of them are answered then."""
+
+    async def with_heap(worker, model):
+        model.gate.clear()
+        heap = [worker.start(Numbers(100 + i), client=ANNA) for i in range(20)]
+        await asyncio.sleep(0.05)
+        await scenario(worker, model)
+        model.gate.set()
+        assert [done.value for done in await asyncio.gather(*heap)] == [{0: 2.0 * (100 + i)} for i in range(20)]
+        assert worker.batcher.alive()
+
+    model = Slow()
+    try:
+        run(with_heap, model, express=True, max_batch=1)
+    finally:
+        model.threes.set()
+
+
+def test_work_of_who_asks_for_little_does_not_wait_behind_a_heap():
+    async def scenario(worker, model):
+        assert (await worker.submit(Numbers(1, 2), client=BEN)).value == {0: 2.0, 1: 4.0}
+        assert (model.batches, model.alone) == ([[1], [2]], [True, True])
+
+    beside_a_heap(scenario)
+
+
+def test_work_of_who_has_a_heap_waits_for_the_worker():
+    async def scenario(worker, model):
+        bens = [worker.start(Numbers(i), client=BEN) for i in range(10, 20)]
+        await asyncio.sleep(0.1)
+        assert model.batches == []
+        model.gate.set()
+        await asyncio.gather(*bens)
+
+    beside_a_heap(scenario)
+
+
+def test_nobody_competes_with_the_express_worker():
+    async def scenario(worker, model):
+        ben = worker.start(Numbers(1, 2, 3, 4), client=BEN)
+        await asyncio.sleep(0.05)
+        model.gate.set()
+        await asyncio.sleep(0.1)
+        assert model.batches == [[1], [2], [100]]  # what the worker had in hand, and no more
+        model.threes.set()
+        await ben
+        assert len({model.ran[number] for number in (1, 2, 3, 4)} - {model.ran[100]}) == 1
+
+    beside_a_heap(scenario)
+
+
+def test_an_express_worker_that_dies_is_replaced():
+    async def scenario(worker, model):
+        with pytest.raises(ModelFailed):
+            await worker.submit(Numbers(66), client=BEN)
+        assert (await worker.submit(Numbers(1), client=BEN)).value == {0: 2.0}
+        await asyncio.to_thread(wait_for, lambda: worker.restarts == [1])  # told once the next one runs
+
+    beside_a_heap(scenario)
+
+
+def test_closing_finishes_what_is_favoured_and_what_is_not():
+    async def scenario(worker, model):
+        ben = worker.start(Numbers(1, 3, 4), client=BEN)
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(asyncio.to_thread(worker.batcher.close))
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        model.gate.set()
+        model.threes.set()
+        assert (await ben).value == {0: 2.0, 1: 6.0, 2: 8.0}
+        await closing
+        worker.batcher = Batcher()  # for the check that all is well in the end
+
+    beside_a_heap(scenario)
+
+
+def test_the_batcher_says_whom_it_favours_and_what_they_have_on_their_way():
+    async def scenario(worker, model):
+        assert worker.batcher.favours(BEN)
+        assert not worker.batcher.favours(ANNA)
+        assert worker.batcher.owed(ANNA) == pytest.approx(20e-3)
+        ben = worker.start(Numbers(3), client=BEN)
+        await asyncio.sleep(0.05)
+        assert not worker.batcher.favours(BEN)  # a second one would have to wait for the first
+        model.threes.set()
+        await ben
+        assert worker.batcher.favours(BEN)
+
+    beside_a_heap(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities for threads are Linux's")
+def test_workers_give_way_to_the_event_loop_and_to_the_express_worker():
+    async def scenario(worker, model):
+        await worker.submit(Numbers(1), client=BEN)
+        nice = {number: os.getpriority(os.PRIO_PROCESS, thread) for number, thread in model.ran.items()}
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        assert (nice[1], nice[100]) == (own, min(own + NICENESS, MOST_NICENESS))
+
+    beside_a_heap(scenario)
 
 
 def test_the_client_who_had_least_goes_first():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from app.lanes import MANY, MEMORY_S, Client, Lanes, urgency
+from app.lanes import FEW, MANY, MEMORY_S, Client, Lanes, urgency
 
 ANNA, BEN = Client("1.1.1.1"), Client("2.2.2.2")
 
@@ -47,21 +47,45 @@ class Clock:
         return [self.step() for _ in range(steps)]
 
 
-def test_a_queue_is_lopsided_while_one_client_fills_it_and_another_comes_and_goes():
+def test_who_asks_for_little_is_favoured_beside_a_heap_when_it_is_their_turn():
     clock = Clock()
+    clock.add(BEN)
+    assert not clock.lanes.favoured(clock.now)  # nobody has a heap
+
     for _ in range(20):
         clock.add(ANNA)
-    assert not clock.lanes.lopsided(clock.now)  # nobody else is there
+    assert clock.lanes.favoured(clock.now)
+    assert clock.step().client == BEN
+    assert not clock.lanes.favoured(clock.now)  # nobody else is there
 
-    clock.step()
-    clock.add(BEN)
-    clock.step()
-    assert clock.lanes.lopsided(clock.now)
+    clock.add(BEN, rows=25)
+    turns = [(clock.lanes.favoured(clock.now), clock.step().client) for _ in range(25)]
+    assert all(favoured == (client == BEN) for favoured, client in turns)
+    assert {client for _, client in turns} == {ANNA, BEN}
 
-    for number in range(3):
+
+@pytest.mark.parametrize(("others", "favoured"), [(FEW, True), (FEW + 1, False)])
+def test_only_a_few_are_favoured(others, favoured):
+    clock = Clock()
+    for number in range(others):
         clock.add(Client(f"3.3.3.{number}"))
-    assert not clock.lanes.lopsided(clock.now)  # many compete: none of them is special
-    assert not clock.lanes.lopsided(clock.now + 5)
+    for _ in range(20):
+        clock.add(ANNA)
+
+    assert clock.lanes.favoured(clock.now) is favoured
+
+
+def test_a_heap_is_one_for_as_long_as_it_is_high():
+    clock = Clock()
+    for number in range(MANY + 1):
+        assert clock.lanes.heaps == 0
+        clock.add(ANNA, name=str(number))
+    assert clock.lanes.heaps == 1
+
+    clock.add(BEN)
+    clock.run(2)
+    assert clock.lanes.heaps == 0
+    assert not clock.lanes.favoured(clock.now)
 
 
 def test_nothing_waits_in_the_beginning_and_in_the_end():
@@ -106,7 +130,7 @@ def test_two_clients_who_both_have_heaps_get_the_same_however_high_they_are(anna
 
 
 @pytest.mark.parametrize(("address", "key"), [("2.2.2.2", ""), (ANNA.address, "another")])
-def test_who_waits_for_each_answer_gets_twice_what_a_heap_gets(address, key):
+def test_who_waits_for_each_answer_gets_three_times_what_a_heap_gets(address, key):
     clock, patient = Clock(), Client(address, key)
     for _ in range(600):
         clock.add(ANNA)
@@ -116,7 +140,7 @@ def test_who_waits_for_each_answer_gets_twice_what_a_heap_gets(address, key):
         clock.step()
     counts = [work.client for work in clock.ran[100:]]
 
-    assert counts.count(patient) == pytest.approx(2 * counts.count(ANNA), rel=0.15)
+    assert counts.count(patient) == pytest.approx(3 * counts.count(ANNA), rel=0.15)
 
 
 def test_what_somebody_had_is_forgotten():
