@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from app.repository import read_models
-from bench.bare import seconds
+from bench.bare import Seconds, seconds
 from bench.facts import machine
 from bench.pictures import photo
 from bench.servers import serving, stop_on_sigterm, vitrine
@@ -113,11 +113,18 @@ def measure(url: str, runs: int) -> list[Waits]:
 
 
 class Share(NamedTuple):
-    """An enhancer beside its bare convolutions: the seconds of each, for the same picture."""
+    """An enhancer beside its bare convolutions: seconds for the same picture."""
 
     model: str
-    whole: float
-    bare: float
+    request: float
+    alone: Seconds
+
+    def line(self) -> str:
+        graph, bare = self.alone
+        return (
+            f"| {self.model} | {self.request:.3f} s | {graph:.3f} s | {bare:.3f} s "
+            f"| {bare / graph:.2f} | {bare / self.request:.2f} |"
+        )
 
 
 def shares(waits: list[Waits]) -> list[Share]:
@@ -149,13 +156,13 @@ def markdown(facts: Mapping[str, str], waits: list[Waits], bare: list[Share], ru
         lines.append(f"| `{one.edit.route} {options}` | {size} | {one.p50:.2f} s | {one.worst:.2f} s | {asked} |")
     lines += [
         "",
-        f"The whole request for {ENHANCED}x{ENHANCED} px beside nothing but its model's convolutions, on all cores, "
-        "in this process (at least 0.75 is asked):",
+        f"The whole request for {ENHANCED}x{ENHANCED} px, its model in this process on all cores, and nothing but the "
+        "model's convolutions there; at least 0.75 of their rate is asked of the model:",
         "",
-        "| model | request | convolutions | share |",
-        "| --- | ---: | ---: | ---: |",
+        "| model | request | model | convolutions | share of the model | of the request |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += [f"| {one.model} | {one.whole:.2f} s | {one.bare:.2f} s | {one.bare / one.whole:.2f} |" for one in bare]
+    lines += [one.line() for one in bare]
     return "\n".join(lines) + "\n"
 
 

@@ -341,11 +341,11 @@ def test_a_client_with_200_parallel_requests_hardly_moves_another_ones_p95(serve
 
         return asyncio.run(one_by_one())
 
-    greedy = [generate({"X-API-Key": "greedy"}, seed=seed) for seed in range(1000)]
-    alone(callers, server.port, greedy, 16, 200)
+    greedy = [generate({"X-API-Key": "greedy"}, seed=seed) for seed in range(400)]
+    alone(callers, server.port, greedy, 16, 100)
     idle = [answer.seconds for answer in patient(100)]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        load = process.submit(callers, server.port, greedy, 200, 1000)
+        load = process.submit(callers, server.port, greedy, 200, len(greedy))
         wait_for(lambda: server.value("vitrine_queue_rows", model="garments-128") > 100)
         answers = []
         while server.value("vitrine_queue_rows", model="garments-128") > 100:
@@ -360,6 +360,6 @@ def test_a_client_with_200_parallel_requests_hardly_moves_another_ones_p95(serve
     )
 
     assert {answer.status for answer in answers} == {200}
-    assert summary.statuses == {200: 1000}
+    assert summary.statuses == {200: len(greedy)}
     assert len(busy) >= 50
-    assert slow <= 6 * quick  # the aim is 2; in a plain queue it would wait behind 200 others
+    assert slow <= 3 * quick  # the aim is 2, which is reached where nothing else runs; in a plain queue it would wait behind 200 others

@@ -198,10 +198,9 @@ class OnGpu(Engine):
 def test_on_gpus_every_session_sees_one_batch_size(model):
     """ONNX Runtime plans every convolution anew when it changes."""
     engine, right = OnGpu(model.data, 2), Engine(model.data, cores=1)
-    for worker in range(3):
-        for count in (1, 2, 3, 1, 4, 5):
-            some = rows(model, count)
-            assert engine.run(some, worker).tobytes() == right.run(some).tobytes()
+    for worker, count in ((0, 1), (0, 3), (0, 5), (1, 1), (1, 2), (2, 4), (1, 5), (2, 1)):
+        some = rows(model, count)
+        assert engine.run(some, worker).tobytes() == right.run(some).tobytes()
 
     assert [(gpu, set(batches)) for gpu, batches in engine.batches] == [
         *[(0, {1}), (1, {1}), (0, {4}), (0, {16}), (1, {4}), (1, {16})]
