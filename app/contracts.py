@@ -33,7 +33,7 @@ ENLARGING: Final = ("enhance", "upscale")
 TILED: Final = (*ENLARGING, "restyle")
 """Tasks whose pictures come in tiles of any size."""
 BRIEF: Final = 16
-"""Pixels inside the margins of a tile that proves them; graphs may want sides that are multiples of it."""
+"""Pixels inside the margins of a tile that proves them, and more of a larger one. Graphs may want multiples of it."""
 OVERSHOOT: Final = 1.0
 """How far a style's colours may lie beyond [0, 1], which is cut off; a graph that means 0 to 255 goes farther."""
 Row = dict[str, NDArray[Any] | np.generic]
@@ -66,13 +66,14 @@ def seam(model: Model, run: Run, row: Row) -> int:
         RepositoryError: by more than 1, so that the margin is too small; or as `check`.
     """
     m, tile = model.manifest, brief_tile(model.manifest)
-    image = np.random.default_rng(0).integers(0, 256, (tile + 16, tile + 32, 3), np.uint8)
+    side = max(m.tile, tile + BRIEF)
+    image = np.random.default_rng(0).integers(0, 256, (side, side + BRIEF, 3), np.uint8)
     # Brighter to the right, so that what depends on a tile's mean is seen.
     image = image // 2 + np.linspace(0, 127, image.shape[1]).astype(np.uint8)[None, :, None]
     parts = (image, np.ascontiguousarray(image[:tile, :tile]))
     large, small = (picture_of(m, check(model, run, row | {"image": as_input(m, part)}, 1)[0]) for part in parts)
-    side = m.scale * (tile - m.margin)
-    difference = int(np.abs(large[:side, :side].astype(int) - small[:side, :side]).max())
+    known = m.scale * (tile - m.margin)
+    difference = int(np.abs(large[:known, :known].astype(int) - small[:known, :known]).max())
     if difference > 1:
         raise RepositoryError(f"{model.label}: with a margin of {m.margin} tiles would be seen, by {difference} of 255")
     return difference

@@ -106,7 +106,7 @@ def test_an_empty_repository_is_an_error(vitrine, tmp_path, words):
         ("garments-128", {"task": "enhance"}, "tile 0"),
         ("enhance-x2", {"scale": 3}, "scale 3"),
         ("enhance-x2", {"scale": 1}, "scale 1"),
-        ("enhance-x2", {"scale": 4}, "shape is (1, 256, 256, 3), not (1, 512, 512, 3)"),
+        ("enhance-x2", {"scale": 4}, "shape is (1, 96, 96, 3), not (1, 192, 192, 3)"),
         ("enhance-x2", {"margin": 64}, "margin 64"),
         ("enhance-x2", {"margin": 0}, "margin 0"),
         ("enhance-x2", {"task": "level"}, "a run of 1 failed"),
