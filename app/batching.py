@@ -463,7 +463,7 @@ class Batcher:
             self._wakes[worker].acquire()
 
     def _gather(self, express: bool) -> Batch:
-        """The next batch: the rows whose turn it is, shared out evenly among the workers; one for the express."""
+        """The next batch: rows whose turn it is, shared out evenly among the workers; one row if it is express."""
         batch: Batch = []
         job = self._next(None)
         if job is None:

@@ -261,7 +261,7 @@ class Service:
             return tile_shape(height, width, m.margin, m.tile**2)
         other, at = self._quick
         quick = other not in (None, call) and time.monotonic() < at + QUICK_S
-        hurried = (quick or self._batcher.rivals()) and not self._batcher.favours(call.ticket.client)
+        hurried = quick or (self._batcher.rivals() and not self._batcher.favours(call.ticket.client))
         seconds = self.settings.batch_s if hurried else self.settings.tile_s
         if not hurried and self._batcher.owed(call.ticket.client) > MANY * height * width * model.seconds_per_pixel:
             seconds *= HEAP_TILES  # it waits for its own photos; whoever else comes is favoured
