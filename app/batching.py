@@ -380,7 +380,8 @@ class Batcher:
         while self._inbox:
             job = self._inbox.popleft()
             job.kind.waiting += job.rows
-            self._lanes.add(job, urgency(job.submitted, job.deadline, job.rows * job.row_s / self._workers))
+            due = urgency(job.submitted, job.deadline, job.rows * job.row_s / self._workers)
+            self._lanes.add(job, due, time.monotonic())
 
     def _drop(self, job: Job, reason: str) -> None:
         """Forget the rows that no batch has taken."""

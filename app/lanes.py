@@ -1,7 +1,7 @@
 """Whose turn it is: work that waits, in a lane for every client.
 
 The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one; what a
-client had counts three times while it has much waiting, since one who waits for each answer feels every delay. Within a
+client had counts four times while it has much waiting, since one who waits for each answer feels every delay. Within a
 lane small work passes large work that came a little earlier, and nothing is passed for ever.
 """
 
@@ -19,9 +19,9 @@ MEMORY_S: Final = 5.0
 """Time in which use is forgotten to 1/e."""
 MANY: Final = 4
 """Pieces of work above which what waits is a heap, of which no single answer is urgent."""
-HEAP: Final = 3.0
-"""How many times what a client had counts while it has a heap waiting: one who waits for each answer can have three
-quarters beside it."""
+HEAP: Final = 4.0
+"""How many times what a client had counts while it has a heap waiting: one who waits for each answer can have four
+fifths beside it."""
 STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
 RIVALRY_S: Final = 1.0
@@ -59,8 +59,8 @@ def urgency(submitted: float, deadline: float, seconds: float) -> float:
 class Usage:
     """Seconds of the workers' time that someone had, with exponential forgetting."""
 
-    def __init__(self) -> None:
-        self._seconds, self._at = 0.0, 0.0
+    def __init__(self, seconds: float = 0.0, at: float = 0.0) -> None:
+        self._seconds, self._at = seconds, at
 
     def at(self, now: float) -> float:
         """What is remembered."""
@@ -91,6 +91,7 @@ class Lanes(Generic[W]):
     def __init__(self) -> None:
         self._lanes: dict[Client, Lane[W]] = {}
         self._used: dict[str | Client, Usage] = {}
+        self._level: dict[str, Usage] = {}  # what who had the last turn had before: of all, "", and within an address
         self._waiting = Counter[str | Client]()  # pieces of work, of an address and of each client of it
         self.heaps = 0
         """Clients who have a heap waiting; may be read without a lock."""
@@ -98,8 +99,9 @@ class Lanes(Generic[W]):
         self._latest: Client | None = None
         self._turned = -RIVALRY_S
 
-    def add(self, work: W, due: float) -> None:
+    def add(self, work: W, due: float, now: float) -> None:
         """Let work wait; `due` as from `urgency`."""
+        self._catch_up(work.client, now)
         heap = self._lanes.setdefault(work.client, Lane()).heaps.setdefault(work.kind, [])
         heapq.heappush(heap, (due, next(self._number), work))
         self._waiting.update((work.client.address, work.client))
@@ -117,6 +119,15 @@ class Lanes(Generic[W]):
                 best = candidate
         return best[2][2] if best else None
 
+    def _catch_up(self, client: Client, now: float) -> None:
+        """Who comes has had as much as who had the last turn: not to ask saves nothing up, or whoever was alone before
+        would have to wait until others have had as much (start-time fair queueing, Goyal, Vin and Cheng 1996).
+        """
+        for who, among in ((client.address, ""), (client, client.address)):
+            if among in self._level and not self._waiting[who]:
+                usage = self._used.setdefault(who, Usage())
+                usage.add(max(0.0, self._level[among].at(now) - usage.at(now)), now)
+
     def _use(self, who: str | Client, now: float) -> float:
         """What somebody had of the workers, as it counts with what waits of theirs."""
         usage = self._used.get(who)
@@ -127,10 +138,12 @@ class Lanes(Generic[W]):
         if client != self._latest:
             self._turned = now if self._latest else self._turned
             self._latest = client
-        for who in (client.address, client):
+        for who, among in ((client.address, ""), (client, client.address)):
+            self._level[among] = Usage(self._use(who, now), now)
             self._used.setdefault(who, Usage()).add(seconds, now)
         if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
             self._used = {who: usage for who, usage in self._used.items() if usage.at(now) > 1e-6}
+            self._level = {among: usage for among, usage in self._level.items() if usage.at(now) > 1e-6}
 
     def favoured(self, now: float) -> bool:
         """Whether it is the turn of one of a few clients who have little waiting, while another one has a heap."""

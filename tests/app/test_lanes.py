@@ -29,7 +29,7 @@ class Clock:
 
     def add(self, client, name="", kind="generate", rows=1, deadline=3600.0):
         work = Work(client, name, kind, rows)
-        self.lanes.add(work, urgency(self.now, self.now + deadline, rows * self.row_s))
+        self.lanes.add(work, urgency(self.now, self.now + deadline, rows * self.row_s), self.now)
         return work
 
     def step(self, kind=None):
@@ -130,7 +130,7 @@ def test_two_clients_who_both_have_heaps_get_the_same_however_high_they_are(anna
 
 
 @pytest.mark.parametrize(("address", "key"), [("2.2.2.2", ""), (ANNA.address, "another")])
-def test_who_waits_for_each_answer_gets_three_times_what_a_heap_gets(address, key):
+def test_who_waits_for_each_answer_gets_four_times_what_a_heap_gets(address, key):
     clock, patient = Clock(), Client(address, key)
     for _ in range(600):
         clock.add(ANNA)
@@ -140,7 +140,25 @@ def test_who_waits_for_each_answer_gets_three_times_what_a_heap_gets(address, ke
         clock.step()
     counts = [work.client for work in clock.ran[100:]]
 
-    assert counts.count(patient) == pytest.approx(3 * counts.count(ANNA), rel=0.15)
+    assert counts.count(patient) == pytest.approx(4 * counts.count(ANNA), rel=0.15)
+
+
+@pytest.mark.parametrize("address", [ANNA.address, "2.2.2.2"])
+def test_who_was_alone_for_long_does_not_wait_until_others_have_had_as_much(address):
+    clock = Clock()
+    for _ in range(300):
+        clock.add(ANNA)
+        clock.step()
+    clients = (ANNA, *(Client(address, key) for key in ("b", "c")))
+    for _ in range(60):
+        for client in clients:
+            if client not in clock.lanes._lanes:
+                clock.add(client)
+        clock.step()
+    counts = Counter(work.client for work in clock.ran[300:])
+
+    fair = [20, 20, 20] if address == ANNA.address else [30, 15, 15]  # every address gets the same, its keys share it
+    assert [counts[client] for client in clients] == pytest.approx(fair, abs=2)
 
 
 def test_what_somebody_had_is_forgotten():
