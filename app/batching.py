@@ -248,8 +248,7 @@ class Batcher:
         self._rows = 0
         self._inbox: deque[Job] = deque()
         self._settled: deque[tuple[Job, int]] = deque()
-        self._idle: deque[int] = deque()
-        self._idle_express: deque[int] = deque()
+        self._idle: dict[bool, deque[int]] = {False: deque(), True: deque()}  # the workers; and the express worker
         self._workers, threads = workers, workers + express
         self._express = workers if express else None
         self._wakes = [locked() for _ in range(threads)]
@@ -350,24 +349,20 @@ class Batcher:
         self._rows += job.rows
         self._owe(client, seconds)
         self._inbox.append(job)
-        self._wake(job.rows)
+        self._wake(job.rows, express=False)
         if len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds:  # it may be favoured
-            self._wake_express()
+            self._wake(1, express=True)
         try:
             return await job.future
         finally:
             if not job.over:
                 self._abandon(job)
 
-    def _wake(self, count: int) -> None:
-        """Wake so many of the workers that sleep; from any thread."""
+    def _wake(self, count: int, *, express: bool) -> None:
+        """Wake so many of the workers that sleep, or the express worker; from any thread."""
         with contextlib.suppress(IndexError):
             for _ in range(count):
-                self._wakes[self._idle.pop()].release()
-
-    def _wake_express(self) -> None:
-        with contextlib.suppress(IndexError):
-            self._wakes[self._idle_express.pop()].release()
+                self._wakes[self._idle[express].pop()].release()
 
     def _abandon(self, job: Job) -> None:
         with self._lock:
@@ -402,8 +397,8 @@ class Batcher:
     def close(self) -> None:
         """Take nothing new, finish what was accepted, stop the threads."""
         self._open = False
-        self._wake(self._workers)
-        self._wake_express()
+        for express in (False, True):
+            self._wake(self._workers, express=express)
         for worker in range(len(self._threads)):
             while self._threads[worker].is_alive():  # by its number: a thread that dies meanwhile is replaced
                 self._threads[worker].join()
@@ -418,8 +413,8 @@ class Batcher:
                 for job, _ in self._hands[worker]:
                     self._give_up(job, RuntimeError("the worker died"))
                 self._hands[worker] = []
-                self._idle = deque(other for other in self._idle if other != worker)
-                self._idle_express = deque(other for other in self._idle_express if other != worker)
+                express = worker == self._express
+                self._idle[express] = deque(other for other in self._idle[express] if other != worker)
                 self._wakes[worker] = locked()
             self._threads[worker] = self._thread(worker)
             self._threads[worker].start()
@@ -453,14 +448,12 @@ class Batcher:
                     return batch, express or (alone and not self._lanes)
                 if not self._open:
                     return None
-                (self._idle_express if express else self._idle).append(worker)
-            if favoured:
-                self._wake_express()
-            elif express:
-                self._wake(self._workers)  # they have waited until what was favoured was done
+                self._idle[express].append(worker)
+            if favoured != express:  # it is the others' turn
+                self._wake(self._workers, express=favoured)
             if self._inbox or not self._open:  # what came since has perhaps found nobody to wake
-                self._wake(1)
-                self._wake_express()
+                self._wake(1, express=False)
+                self._wake(1, express=True)
             self._wakes[worker].acquire()
 
     def _gather(self, express: bool) -> Batch:

@@ -38,6 +38,11 @@ class Client(NamedTuple):
     address: str
     key: str = ""
 
+    @property
+    def shares(self) -> tuple[tuple[str | Client, str | None], ...]:
+        """What it has a share by, and among whom: its address among all, None, and itself within its address."""
+        return (self.address, None), (self, self.address)
+
 
 class Waiting(Protocol):
     """What a lane holds."""
@@ -91,7 +96,7 @@ class Lanes(Generic[W]):
     def __init__(self) -> None:
         self._lanes: dict[Client, Lane[W]] = {}
         self._used: dict[str | Client, Usage] = {}
-        self._level: dict[str, Usage] = {}  # what who had the last turn had before: of all, "", and within an address
+        self._level: dict[str | None, Usage] = {}  # what who had the last turn had before: of all, and in an address
         self._waiting = Counter[str | Client]()  # pieces of work, of an address and of each client of it
         self.heaps = 0
         """Clients who have a heap waiting; may be read without a lock."""
@@ -123,7 +128,7 @@ class Lanes(Generic[W]):
         """Who comes has had as much as who had the last turn: not to ask saves nothing up, or whoever was alone before
         would have to wait until others have had as much (start-time fair queueing, Goyal, Vin and Cheng 1996).
         """
-        for who, among in ((client.address, ""), (client, client.address)):
+        for who, among in client.shares:
             if among in self._level and not self._waiting[who]:
                 usage = self._used.setdefault(who, Usage())
                 usage.add(max(0.0, self._level[among].at(now) - usage.at(now)), now)
@@ -138,7 +143,7 @@ class Lanes(Generic[W]):
         if client != self._latest:
             self._turned = now if self._latest else self._turned
             self._latest = client
-        for who, among in ((client.address, ""), (client, client.address)):
+        for who, among in client.shares:
             self._level[among] = Usage(self._use(who, now), now)
             self._used.setdefault(who, Usage()).add(seconds, now)
         if len(self._used) > 4 * len(self._lanes) + 1000:  # whoever has not been here for long is forgotten
