@@ -21,6 +21,7 @@ from torch import Tensor
 from training import checkpoint
 from training.data import Labelled
 from training.measures import squares, standardised
+from training.networks.blocks import from_bytes
 from training.networks.features import FeatureConfig, FeatureNet
 
 HOME = Path(__file__).parent / "weights"
@@ -54,7 +55,7 @@ class Evaluator:
 
 def in_parts(pictures: NDArray[np.uint8], size: int = 128) -> list[Tensor]:
     """(N, S, S, 3) uint8 -> batches (at most `size`, 3, S, S) in [0, 1]."""
-    return [part.permute(0, 3, 1, 2).float() / 255 for part in torch.split(torch.from_numpy(pictures), size)]
+    return [from_bytes(part) for part in torch.split(torch.from_numpy(pictures), size)]
 
 
 def load_evaluators(home: Path = HOME) -> list[Evaluator]:

@@ -15,6 +15,7 @@ from training.augment import augment, warp
 from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Labelled
 from training.hardware import has_fast_bf16
+from training.networks.blocks import from_bytes
 from training.networks.features import FeatureConfig, FeatureNet
 from training.pictures import Pixels, sheet
 
@@ -88,7 +89,7 @@ class EvaluatorTrainer(AveragedTrainer[FeatureNet]):
 
     def _draw(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.multinomial(self._odds, self.batch_size, replacement=True, generator=random).numpy()
-        pictures = torch.from_numpy(self.data.pictures[index]).permute(0, 3, 1, 2).float() / 255
+        pictures = from_bytes(torch.from_numpy(self.data.pictures[index]))
         return pictures, torch.from_numpy(self.data.labels[index])
 
     def _view(self, pictures: Tensor, random: torch.Generator) -> Tensor:
@@ -118,7 +119,7 @@ class EvaluatorTrainer(AveragedTrainer[FeatureNet]):
         """Twelve fixed products, each before the five that the network finds most like it among 1,000."""
         index = np.random.default_rng(0).permutation(len(self.data.labels))[:1000]
         rgb = self.data.pictures[index, ..., :3]
-        pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+        pictures = from_bytes(torch.from_numpy(rgb))
         found = torch.cat(
             [self.averaged.ema.features(part.to(self.device)).cpu() for part in torch.split(pictures, 100)]
         )
