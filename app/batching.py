@@ -43,6 +43,8 @@ NICENESS: Final = 10
 get nine tenths of a core for which both compete."""
 MOST_NICENESS: Final = 19
 """What the system knows."""
+BRIEF_S: Final = 0.1
+"""Worker seconds up to which work is brief, and a batch that others may wait for."""
 MOST_UNFINISHED: Final = 64
 """Jobs that may wait for a finisher. Then the worker waits, too, so that its measured speed is that of the answers, and
 what cannot be answered in time is refused instead of gathering behind a GPU that is faster than the encoders."""
@@ -219,8 +221,10 @@ def locked() -> threading.Lock:
 class Batcher:
     """The queue of all models and its worker threads. An idle worker takes what is there at once; there is no timer.
 
-    An express worker beside them runs at once, on all cores, the work of a client that asks for little while another
-    one has a heap waiting. Meanwhile the others finish what they have in hand, at a lower priority, and take nothing.
+    An express worker beside them runs at once, on all cores, brief work whose turn it is while every worker has a long
+    batch in hand, such as a large tile of a photo; and all work of a client that asks for little while another one has
+    a heap waiting. Meanwhile the others finish what they have in hand, at a lower priority, and in the second case take
+    nothing.
     """
 
     def __init__(
@@ -256,6 +260,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._lanes: Lanes[Job] = Lanes()
         self._hands: list[Batch] = [[] for _ in range(threads)]
+        self._long = [False] * workers  # whether what is in hand is long; set with the lock, read without
         self._threads = [self._thread(worker) for worker in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -274,13 +279,6 @@ class Batcher:
     def rivals(self) -> bool:
         """Whether several clients had the workers lately; from any thread."""
         return self._lanes.rivals(time.monotonic())
-
-    def favours(self, client: Client) -> bool:
-        """Whether the express worker will run what a client asks for now, since it has nothing else on its way while
-        another one has a heap. Only for the event loop's thread.
-        """
-        self._collect()
-        return self._express is not None and self._lanes.heaps > 0 and client not in self._owed
 
     def owed(self, client: Client) -> float:
         """The worker seconds of what a client has on its way. Only for the event loop's thread."""
@@ -350,7 +348,8 @@ class Batcher:
         self._owe(client, seconds)
         self._inbox.append(job)
         self._wake(job.rows, express=False)
-        if len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds:  # it may be favoured
+        rival = len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds  # it may be favoured
+        if rival or (seconds <= BRIEF_S and all(self._long)):
             self._wake(1, express=True)
         try:
             return await job.future
@@ -412,7 +411,7 @@ class Batcher:
             with self._lock:
                 for job, _ in self._hands[worker]:
                     self._give_up(job, RuntimeError("the worker died"))
-                self._hands[worker] = []
+                self._empty(worker)
                 express = worker == self._express
                 self._idle[express] = deque(other for other in self._idle[express] if other != worker)
                 self._wakes[worker] = locked()
@@ -432,8 +431,14 @@ class Batcher:
                 seconds *= self._workers
             with self._lock:
                 batch[0][0].kind.measured(len(batch), seconds)
-                self._hands[worker] = []
+                self._empty(worker)
             deliver(finished)
+
+    def _empty(self, worker: int) -> None:
+        """Note that a worker has nothing in hand."""
+        self._hands[worker] = []
+        if worker != self._express:
+            self._long[worker] = False
 
     def _take(self, worker: int) -> tuple[Batch, bool] | None:
         """Wait for rows of one model, and say whether they are alone here; None once there will be none."""
@@ -443,8 +448,13 @@ class Batcher:
                 self._receive()
                 alone = not any(self._hands)
                 favoured = self._express is not None and self._open and self._lanes.favoured(time.monotonic())
-                batch = self._hands[worker] = self._gather(express) if favoured == express else []
+                mine = favoured or self._passing() if express else not favoured
+                batch = self._hands[worker] = self._gather(express) if mine else []
                 if batch:
+                    if not express:
+                        self._long[worker] = len(batch) * batch[0][0].kind.seconds_per_row > BRIEF_S
+                        if self._passing():
+                            self._wake(1, express=True)
                     return batch, express or (alone and not self._lanes)
                 if not self._open:
                     return None
@@ -455,6 +465,13 @@ class Batcher:
                 self._wake(1, express=False)
                 self._wake(1, express=True)
             self._wakes[worker].acquire()
+
+    def _passing(self) -> bool:
+        """Whether it is the turn of brief work, and no worker will soon be free for it."""
+        if self._express is None or not all(self._long):
+            return False
+        job = self._next(None)
+        return job is not None and job.rows * job.row_s <= BRIEF_S
 
     def _gather(self, express: bool) -> Batch:
         """The next batch: rows whose turn it is, shared out evenly among the workers; one row if it is express."""

@@ -35,10 +35,8 @@ from app.traces import Trace, Traces
 
 T = TypeVar("T")
 STAGES = ("decode", "queue", "infer", "encode")
-HEAP_TILES = 8
-"""How many times as large as others the tiles of a client's photo may be that waits behind a heap of its own."""
-QUICK_S = 1.0
-"""How long after quick work tiles stay small, since more of it may come."""
+ROOMY = 3
+"""How many times as large as others the tiles of a photo may be that nobody waits for."""
 GC_EVERY = 5000
 """Objects between two looks for garbage: under overload thousands of requests wait, and each look goes through them."""
 log = logging.getLogger("vitrine")
@@ -96,7 +94,6 @@ class Service:
         self._loader = Loader(
             settings.models_dir, open_engine or engine, metrics, settings.max_batch, batch_s, settings.models_key
         )
-        self._quick: tuple[Call | None, float] = None, 0.0
         self.catalogue = Catalogue({})
         self._known: dict[str, str] = {}
         metrics.watch(self._watch)
@@ -173,8 +170,6 @@ class Service:
 
     async def infer(self, call: Call, model: Loaded, work: Work, finish: Callable[[], T]) -> T:
         """Run work on a model and then `finish`, both in the worker's threads; gives what `finish` gives."""
-        if model.model.manifest.task == "generate":
-            self._quick = call, time.monotonic()
         return await self._submit(call, model, model.line, work, finish)
 
     async def _submit(self, call: Call, model: Loaded, line: Line, work: Work, finish: Callable[[], T]) -> T:
@@ -250,7 +245,9 @@ class Service:
         return model.line_for(shape), Tiles(rgb, told, shape=shape, margin=m.margin, scale=m.scale)
 
     def _tile_shape(self, call: Call, model: Loaded, rgb: Pixels) -> tuple[int, int]:
-        """Large tiles, unless somebody may have to wait for them; a picture that is alone is shared out evenly.
+        """Large tiles, larger ones where nobody may have to wait for them; a picture that is alone is shared out evenly.
+
+        Brief work and who is favoured never wait for a tile: the express worker passes it.
 
         Where the size of a tile is to be seen in the bytes it depends on nothing but the picture's.
         """
@@ -259,14 +256,10 @@ class Service:
             return fixed_shape(m.margin)
         if not model.steady:
             return tile_shape(height, width, m.margin, m.tile**2)
-        other, at = self._quick
-        quick = other not in (None, call) and time.monotonic() < at + QUICK_S
-        hurried = quick or (self._batcher.rivals() and not self._batcher.favours(call.ticket.client))
-        seconds = self.settings.batch_s if hurried else self.settings.tile_s
-        if not hurried and self._batcher.owed(call.ticket.client) > MANY * height * width * model.seconds_per_pixel:
-            seconds *= HEAP_TILES  # it waits for its own photos; whoever else comes is favoured
-        workers = self.settings.threads if self._batcher.idle() else 1
-        return tile_shape(height, width, m.margin, seconds / model.seconds_per_pixel, workers)
+        pixels, idle = self.settings.tile_s / model.seconds_per_pixel, self._batcher.idle()
+        if idle or self._batcher.owed(call.ticket.client) > MANY * height * width * model.seconds_per_pixel:
+            pixels *= ROOMY  # nobody is there, or it waits for its own photos
+        return tile_shape(height, width, m.margin, pixels, self.settings.threads if idle else 1)
 
 
 def settle() -> None:

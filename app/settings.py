@@ -73,9 +73,9 @@ class Settings(BaseSettings):
     """Most rows (pictures or tiles) in one batch."""
     batch_s: float = Field(0.03, gt=0, le=10)
     """On CPU, most seconds of one batch, by the measured speed: what an urgent request may have to wait for."""
-    tile_s: float = Field(0.2, gt=0, le=10)
-    """On CPU, most seconds of one tile of a photo, by the measured speed, while nobody else asks: large tiles cost less
-    a pixel; with others about, `batch_s` holds."""
+    tile_s: float = Field(0.5, gt=0, le=10)
+    """On CPU, most seconds of one tile of a photo, by the measured speed: large tiles cost less a pixel, and another
+    photo may have to wait for one. Three times as long where nobody else asks, or who asks has many photos waiting."""
     lone_threads: int = Field(default_factory=cores, ge=1, le=256)
     """Threads of the inference of a request that is alone, on CPU."""
     spin_us: int = Field(50, ge=0, le=10_000)

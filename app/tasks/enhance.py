@@ -14,6 +14,8 @@ STEPS: Final = np.arange(16, 513, 16)
 """Sides, in px, of what a tile adds to the picture: few enough that every shape comes again."""
 FIXED_SIDE: Final = 256
 """Of what a tile adds to a picture where all tiles have one shape."""
+LEAST_MARGINS: Final = 8
+"""Widths of a margin that a tile may always be wide and high: with less than that margins would be most of the work."""
 TILE_COST: Final = 400
 """What a tile costs beside its pixels, in pixels."""
 
@@ -28,14 +30,15 @@ def tile_shape(height: int, width: int, margin: int, most: float, side_by_side: 
     """(height, width) of the tiles, margins included, that cost least for a picture; at most `most` pixels each.
 
     Margins are computed twice, so large tiles are cheap; what a tile holds beyond the picture's edge is lost, and so is
-    the time of a processor that has none while others have one, where tiles run `side_by_side`. The smallest tile there
-    is, is given even where it is over `most`.
+    the time of a processor that has none while others have one, where tiles run `side_by_side`. Tiles of eight margins'
+    width and height, or the smallest there are, may be given even where they are over `most`.
     """
     sides = STEPS + 2 * margin
     tiles = np.outer(-(-height // STEPS), -(-width // STEPS))
     areas = np.outer(sides, sides)
     costs = -(-tiles // side_by_side) * (areas + TILE_COST)
-    costs = np.where(areas <= max(most, areas[0, 0]), costs, np.iinfo(costs.dtype).max)
+    most = max(most, (LEAST_MARGINS * margin) ** 2, areas[0, 0])
+    costs = np.where(areas <= most, costs, np.iinfo(costs.dtype).max)
     row, column = np.unravel_index(costs.argmin(), costs.shape)
     return int(sides[row]), int(sides[column])
 

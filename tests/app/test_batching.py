@@ -380,19 +380,109 @@ def test_closing_finishes_what_is_favoured_and_what_is_not():
     beside_a_heap(scenario)
 
 
-def test_the_batcher_says_whom_it_favours_and_what_they_have_on_their_way():
+def test_the_batcher_says_what_clients_have_on_their_way():
     async def scenario(worker, model):
-        assert worker.batcher.favours(BEN)
-        assert not worker.batcher.favours(ANNA)
         assert worker.batcher.owed(ANNA) == pytest.approx(20e-3)
         ben = worker.start(Numbers(3), client=BEN)
         await asyncio.sleep(0.05)
-        assert not worker.batcher.favours(BEN)  # a second one would have to wait for the first
+        assert worker.batcher.owed(BEN) == pytest.approx(1e-3)
         model.threes.set()
         await ben
-        assert worker.batcher.favours(BEN)
+        assert worker.batcher.owed(BEN) == 0
 
     beside_a_heap(scenario)
+
+
+def beside_a_tile(scenario, row_s=1.0, workers=1):
+    """Run it while Anna's work, so long a row of it takes by the estimate, keeps every worker busy until the gate opens
+    and has one row more to do; both are done then.
+    """
+
+    async def with_tile(worker, model):
+        model.gate.clear()
+        line = Line(model, worker.metrics.model("large"), seconds_per_row=row_s, max_batch=1, batch_s=10)
+        rows = Numbers(*range(100, 101 + workers))
+        photo = asyncio.create_task(worker.batcher.submit(line, rows, soon(), lambda: rows.outputs, ANNA))
+        await asyncio.sleep(0.05)
+        await scenario(worker, model)
+        model.gate.set()
+        assert (await photo).value == {i: 2.0 * (100 + i) for i in range(1 + workers)}
+
+    model = Slow()
+    try:
+        run(with_tile, model, express=True, workers=workers)
+    finally:
+        model.threes.set()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("client", [ANNA, BEN])
+def test_brief_work_passes_a_long_batch_whoever_asks(client, workers):
+    async def scenario(worker, model):
+        assert (await worker.submit(Numbers(1, 2), client=client)).value == {0: 2.0, 1: 4.0}
+        assert (model.batches, model.alone) == ([[1], [2]], [True, True])
+
+    beside_a_tile(scenario, workers=workers)
+
+
+def test_work_that_is_not_brief_waits_for_a_long_batch():
+    async def scenario(worker, model):
+        long = worker.start(Numbers(*[5] * 110))
+        await asyncio.sleep(0.1)
+        assert model.batches == []
+        model.gate.set()
+        await long
+
+    beside_a_tile(scenario)
+
+
+def test_brief_work_waits_for_a_brief_batch():
+    async def scenario(worker, model):
+        brief = worker.start(Numbers(1))
+        await asyncio.sleep(0.1)
+        assert model.batches == []
+        model.gate.set()
+        await brief
+
+    beside_a_tile(scenario, row_s=0.05)
+
+
+def test_brief_work_passes_a_long_batch_that_began_after_it_came():
+    """It waits for a brief batch, since a worker will soon be free; but that one has to take the long work first."""
+
+    async def scenario(worker, model):
+        model.gate.clear()
+        brief = worker.start(Numbers(3), client=ANNA)  # the worker has it until `threes`
+        await asyncio.sleep(0.05)
+        line = Line(model, worker.metrics.model("large"), seconds_per_row=1.0, max_batch=1, batch_s=10)
+        tile = Numbers(100)
+        photo = asyncio.create_task(worker.batcher.submit(line, tile, time.monotonic() + 1.4, dict, ANNA))
+        late = worker.start(Numbers(1), client=ANNA)
+        await asyncio.sleep(0.05)
+        assert model.batches == []
+        model.threes.set()
+        assert (await late).value == {0: 2.0}
+        model.gate.set()
+        await asyncio.gather(brief, photo)
+        assert model.batches == [[3], [1], [100]]
+
+    run(scenario, Slow(), express=True, max_batch=1)
+
+
+def test_when_the_worker_with_the_long_batch_dies_nothing_passes_it_any_more():
+    async def scenario(worker, model):
+        line = Line(model, worker.metrics.model("large"), seconds_per_row=1.0, max_batch=1, batch_s=10)
+        with pytest.raises(ModelFailed):
+            await worker.batcher.submit(line, Numbers(66), soon(), dict, ANNA)
+        await asyncio.to_thread(wait_for, lambda: worker.restarts == [1])
+        first = worker.start(Numbers(3))
+        second = worker.start(Numbers(1))
+        await asyncio.sleep(0.1)
+        assert model.batches == []
+        model.threes.set()
+        await asyncio.gather(first, second)
+
+    run(scenario, Slow(), express=True, max_batch=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities for threads are Linux's")

@@ -18,7 +18,7 @@ from app.scopes import SANE_ID, request_id
 from app.settings import Settings
 from app.tasks.colours import lab, rgb_of, srgb
 from app.tasks.compose import arranged, trimmed
-from app.tasks.enhance import STEPS, Tiles, fill_hidden, keep_mean, mirrored, tile_shape
+from app.tasks.enhance import LEAST_MARGINS, STEPS, Tiles, fill_hidden, keep_mean, mirrored, tile_shape
 from app.uploads import check, read_json
 
 steady = settings(
@@ -50,7 +50,7 @@ def test_the_tiles_of_every_picture_are_within_their_limit(height, width, margin
     down, across = tile_shape(height, width, margin, most, side_by_side)
 
     assert {down - 2 * margin, across - 2 * margin} <= set(STEPS.tolist())
-    assert down * across <= max(most, (STEPS[0] + 2 * margin) ** 2)
+    assert down * across <= max(most, (STEPS[0] + 2 * margin) ** 2, (LEAST_MARGINS * margin) ** 2)
 
 
 @steady

@@ -35,11 +35,16 @@ def computed(size, shape, margin=10):
 def test_tiles_are_within_their_limit_and_cost_no_more_than_fixed_ones(size, most):
     shape = tile_shape(*size, 10, most)
 
-    assert shape[0] * shape[1] <= max(most, 36**2)
+    assert shape[0] * shape[1] <= max(most, 80**2)
     if most >= 128**2:
         assert computed(size, shape) <= 1.05 * computed(size, (128, 128))
     if most >= 276**2 and min(size) >= 512:
         assert computed(size, shape) < 1.2 * size[0] * size[1]
+
+
+@pytest.mark.parametrize("margin", [4, 10, 30])
+def test_margins_are_never_most_of_the_work(margin):
+    assert computed((512, 512), tile_shape(512, 512, margin, 1), margin) < 2 * 512 * 512
 
 
 def test_tiles_of_a_photo_that_is_alone_come_out_even():
