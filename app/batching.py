@@ -44,7 +44,8 @@ get nine tenths of a core for which both compete."""
 MOST_NICENESS: Final = 19
 """What the system knows."""
 BRIEF_S: Final = 0.1
-"""Worker seconds up to which work is brief, and a batch that others may wait for."""
+"""Worker seconds up to which work is brief, and one row of a batch that brief work may wait for. That a batch has many
+rows makes it none to pass: `batch_s` says how long it may be, and what waits shares the next one."""
 MOST_UNFINISHED: Final = 64
 """Jobs that may wait for a finisher. Then the worker waits, too, so that its measured speed is that of the answers, and
 what cannot be answered in time is refused instead of gathering behind a GPU that is faster than the encoders."""
@@ -222,7 +223,7 @@ class Batcher:
     """The queue of all models and its worker threads. An idle worker takes what is there at once; there is no timer.
 
     An express worker beside them runs at once, on all cores, brief work whose turn it is while every worker has a long
-    batch in hand, such as a large tile of a photo; and all work of a client that asks for little while another one has
+    row in hand, such as a large tile of a photo; and all work of a client that asks for little while another one has
     a heap waiting. Meanwhile the others finish what they have in hand, at a lower priority, and in the second case take
     nothing.
     """
@@ -260,7 +261,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._lanes: Lanes[Job] = Lanes()
         self._hands: list[Batch] = [[] for _ in range(threads)]
-        self._long = [False] * workers  # whether what is in hand is long; set with the lock, read without
+        self._long = [False] * workers  # whether what is in hand is a long row; set with the lock, read without
         self._threads = [self._thread(worker) for worker in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -452,7 +453,7 @@ class Batcher:
                 batch = self._hands[worker] = self._gather(express) if mine else []
                 if batch:
                     if not express:
-                        self._long[worker] = len(batch) * batch[0][0].kind.seconds_per_row > BRIEF_S
+                        self._long[worker] = batch[0][0].kind.seconds_per_row > BRIEF_S
                         if self._passing():
                             self._wake(1, express=True)
                     return batch, express or (alone and not self._lanes)

@@ -245,7 +245,7 @@ class Service:
         return model.line_for(shape), Tiles(rgb, told, shape=shape, margin=m.margin, scale=m.scale)
 
     def _tile_shape(self, call: Call, model: Loaded, rgb: Pixels) -> tuple[int, int]:
-        """Large tiles, larger ones where nobody may have to wait for them; a picture that is alone is shared out evenly.
+        """Large tiles, larger ones where nobody may have to wait for them; a picture alone is shared out evenly.
 
         Brief work and who is favoured never wait for a tile: the express worker passes it.
 

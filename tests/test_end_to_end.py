@@ -333,25 +333,6 @@ def batches(client):
     ]
 
 
-def test_a_photo_in_larger_and_smaller_tiles_gives_the_same_bytes():
-    """Large ones for a photo that is alone, small ones while somebody asks for products, who would have to wait."""
-    body = {"content": photo(size=(700, 500)), "headers": {"Content-Type": "image/jpeg", "Accept": "image/png"}}
-    with running(MODELS_DIR=only("garments-128", "enhance-x2")) as server:
-
-        def enhanced():
-            before = server.value("vitrine_batch_rows_sum", model="enhance-x2")
-            answer = server.client.post("/enhance?denoise=0.5", **body)
-            assert answer.status_code == 200
-            return answer.content, server.value("vitrine_batch_rows_sum", model="enhance-x2") - before
-
-        alone, few = enhanced()
-        assert server.client.post("/generate", json={"seed": 1}).status_code == 200
-        beside, many = enhanced()
-
-    assert many > 3 * few
-    assert beside == alone
-
-
 def test_the_average_batch_is_over_two_in_a_crowd():
     # On a busy machine a row may take as long as a batch should.
     with running(MODELS_DIR=only("garments-128"), BATCH_S=10) as server:
