@@ -134,6 +134,16 @@ def probe(port, path, seconds):
     return asyncio.run(all_of_them())
 
 
+async def let_in(server, model, count):
+    """Wait until so many rows are queued or run, beside at most three in hand, which the metrics count as neither."""
+
+    def seen():
+        return server.value("vitrine_queue_rows", model=model) + server.value("vitrine_batch_rows_sum", model=model)
+
+    while await asyncio.to_thread(seen) < count - 3:
+        await asyncio.sleep(0.02)
+
+
 async def waiting_rows(server, model):
     """Rows in the queue, while the other tasks go on."""
     return await asyncio.to_thread(server.value, "vitrine_queue_rows", model=model)

@@ -6,7 +6,10 @@ import time
 
 from bench.pictures import photo
 from tests.conftest import only, running
-from tests.load import LOST, Connection, ask, enhance, generate, get, waiting_rows
+from tests.load import LOST, Connection, ask, enhance, generate, get, let_in, waiting_rows
+
+ONE_BY_ONE = {"MODELS_DIR": only("garments-128"), "THREADS": 2, "BATCH_S": 0.001, "LOG_LEVEL": "warning"}
+"""A server that has at most three rows in hand."""
 
 
 def test_every_accepted_request_is_answered_and_every_new_one_refused():
@@ -16,9 +19,9 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         kept = [await Connection.to(server.port) for _ in range(4)]
         for connection in kept:
             assert (await connection.ask(generate(seed=1))).status == 200
-        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=6))) for i in range(64)]
-        while await waiting_rows(server, "garments-128") < 63 * 6 - 80:
-            await asyncio.sleep(0.01)
+        before = server.value("vitrine_batch_rows_sum", model="garments-128")
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=4))) for i in range(64)]
+        await let_in(server, "garments-128", before + 64 * 4)
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.1)
@@ -45,7 +48,7 @@ def test_every_accepted_request_is_answered_and_every_new_one_refused():
         assert health.status == 200
         assert (await ask(server.port, get("/healthz"))).status == LOST  # nobody listens any more
 
-    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
+    with running(**ONE_BY_ONE) as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))
 
 
@@ -98,13 +101,13 @@ def test_a_body_that_never_comes_does_not_hold_the_drain():
 
 def test_a_second_signal_changes_nothing():
     async def scenario(server):
-        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=16))) for i in range(16)]
-        while await waiting_rows(server, "garments-128") < 100:
-            await asyncio.sleep(0.01)
+        before = server.value("vitrine_batch_rows_sum", model="garments-128")
+        accepted = [asyncio.create_task(ask(server.port, generate(seed=i, count=8))) for i in range(16)]
+        await let_in(server, "garments-128", before + 16 * 8)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             server.process.send_signal(number)
             await asyncio.sleep(0.02)
         assert {answer.status for answer in await asyncio.gather(*accepted)} == {200}
 
-    with running(MODELS_DIR=only("garments-128"), LOG_LEVEL="warning") as server:
+    with running(**ONE_BY_ONE) as server:
         asyncio.run(asyncio.wait_for(scenario(server), 60))

@@ -50,7 +50,7 @@ print(json.dumps([grown[1] - grown[0], grown[-1] - grown[1]]))
 
 def rows(model, count):
     """So many different rows."""
-    row = smoke_row(model)
+    row = smoke_row(model, brief=True)
     made = {name: np.stack([np.asarray(value)] * count) for name, value in row.items()}
     if "z" in made:
         made["z"] = made["z"] * np.linspace(1, 0.5, count, dtype=np.float32)[:, None]
