@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 import zlib
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from app.errors import AppError, BadImage, ImageTooLarge
 from app.images import ImageFormat, ImageLimits, decode, encode, resize
+from bench.pictures import photo
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
 FORMATS = ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"]
@@ -133,3 +135,16 @@ def test_resizing_does_not_mix_hidden_colours_in():
     small = resize(rgba, 4, 4)
 
     assert small[small[..., 3] > 0][:, 1].max() <= 1
+
+
+def test_a_vast_webp_takes_no_longer_than_its_parts():
+    """By the method of smaller ones it is encoded again and again, 2.9 times as long as four quarters of it."""
+    with Image.open(io.BytesIO(photo(1024, 1024, "PNG"))) as image:
+        part = np.tile(np.asarray(image), (2, 3, 1))
+    taken = []
+    for pixels in (part, np.tile(part, (2, 2, 1))):
+        begun = time.thread_time()
+        encode(pixels, ImageFormat.WEBP, 90, b"")
+        taken.append(time.thread_time() - begun)
+
+    assert taken[1] < 1.5 * 4 * taken[0]
