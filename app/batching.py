@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError, DeadlineExceeded, Draining, ModelFailed, Overloaded
-from app.lanes import MANY, Client, Lanes, urgency
+from app.lanes import BRIEF_S, MANY, Client, Lanes, urgency
 from app.metrics import ModelMetrics
 from app.sessions import Arrays, DeviceLost, OutOfMemory
 
@@ -43,9 +43,9 @@ NICENESS: Final = 10
 get nine tenths of a core for which both compete."""
 MOST_NICENESS: Final = 19
 """What the system knows."""
-BRIEF_S: Final = 0.1
-"""Worker seconds up to which work is brief, and one row of a batch that brief work may wait for. That a batch has many
-rows makes it none to pass: `batch_s` says how long it may be, and what waits shares the next one."""
+LONG_S: Final = 0.1
+"""One row that takes longer is passed by brief work. That a batch has many rows makes it none to pass: `batch_s` says
+how long it may be, and what waits shares the next one."""
 MOST_UNFINISHED: Final = 64
 """Jobs that may wait for a finisher. Then the worker waits, too, so that its measured speed is that of the answers, and
 what cannot be answered in time is refused instead of gathering behind a GPU that is faster than the encoders."""
@@ -159,10 +159,12 @@ class Job:
     finished: int = 0
     over: bool = False  # delivered, failed or abandoned: no row of it needs to run any more
     rows: int = field(init=False)
+    brief: bool = field(init=False)
     future: asyncio.Future[Done[Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.rows, self.future = self.owed, self.loop.create_future()
+        self.brief = self.rows * self.row_s <= BRIEF_S
 
     def outcome(self) -> Outcome:
         """Finish, now that the last output is there."""
@@ -350,7 +352,7 @@ class Batcher:
         self._inbox.append(job)
         self._wake(job.rows, express=False)
         rival = len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds  # it may be favoured
-        if rival or (seconds <= BRIEF_S and all(self._long)):
+        if rival or (job.brief and all(self._long)):
             self._wake(1, express=True)
         try:
             return await job.future
@@ -453,7 +455,7 @@ class Batcher:
                 batch = self._hands[worker] = self._gather(express) if mine else []
                 if batch:
                     if not express:
-                        self._long[worker] = batch[0][0].kind.seconds_per_row > BRIEF_S
+                        self._long[worker] = batch[0][0].kind.seconds_per_row > LONG_S
                         if self._passing():
                             self._wake(1, express=True)
                     return batch, express or (alone and not self._lanes)
@@ -472,7 +474,7 @@ class Batcher:
         if self._express is None or not all(self._long):
             return False
         job = self._next(None)
-        return job is not None and job.rows * job.row_s <= BRIEF_S
+        return job is not None and job.brief
 
     def _gather(self, express: bool) -> Batch:
         """The next batch: rows whose turn it is, shared out evenly among the workers; one row if it is express."""
@@ -491,7 +493,7 @@ class Batcher:
                 self._lanes.remove(job)
             job.taken += 1
             kind.waiting -= 1
-            self._lanes.charge(job.client, kind.seconds_per_row, now)
+            self._lanes.charge(job, kind.seconds_per_row, now)
             job = self._next(kind) if len(batch) < size else None
         return batch
 

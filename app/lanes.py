@@ -2,7 +2,8 @@
 
 The lane that had the least of the workers lately goes first, so a light client hardly notices a heavy one; what a
 client had counts four times while it has much waiting, since one who waits for each answer feels every delay. Within a
-lane small work passes large work that came a little earlier, and nothing is passed for ever.
+lane brief work goes first for as long as it takes no more than four fifths; else small work passes large work that came
+a little earlier, and nothing is passed for ever.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ MANY: Final = 4
 HEAP: Final = 4.0
 """How many times what a client had counts while it has a heap waiting: one who waits for each answer can have four
 fifths beside it."""
+BRIEF_S: Final = 0.1
+"""Worker seconds up to which work is brief."""
+SPARED: Final = 4.0
+"""How many times what a client's other work had its brief work may have before it waits for it."""
 STRETCH: Final = 4.0
 """How many times its own duration work lets later but smaller work pass."""
 RIVALRY_S: Final = 1.0
@@ -55,10 +60,22 @@ class Waiting(Protocol):
     def kind(self) -> Hashable:
         """Work of one kind can share a batch."""
 
+    @property
+    def brief(self) -> bool:
+        """Whether it takes at most BRIEF_S."""
 
-def urgency(submitted: float, deadline: float, seconds: float) -> float:
-    """When work of this duration is due, on time.monotonic's clock; the earliest goes first."""
-    return min(submitted + STRETCH * seconds, deadline - HURRY * seconds)
+
+class Due(NamedTuple):
+    """When work is due, on time.monotonic's clock: the earliest goes first; from `last` on whatever its kind."""
+
+    at: float
+    last: float
+
+
+def urgency(submitted: float, deadline: float, seconds: float) -> Due:
+    """When work of this duration is due."""
+    last = deadline - HURRY * seconds
+    return Due(min(submitted + STRETCH * seconds, last), last)
 
 
 class Usage:
@@ -78,16 +95,55 @@ class Usage:
 W = TypeVar("W", bound=Waiting)
 
 
+Entry = tuple[Due, int, W]
+
+
 @dataclass(slots=True)
 class Lane(Generic[W]):
-    """The work of one client, a heap for each kind."""
+    """The work of one client: heaps by kind, of what is brief and of what is not."""
 
-    heaps: dict[Hashable, list[tuple[float, int, W]]] = field(default_factory=dict)
+    heaps: dict[bool, dict[Hashable, list[Entry[W]]]] = field(default_factory=lambda: {True: {}, False: {}})
+    used: dict[bool, Usage] = field(default_factory=lambda: {True: Usage(), False: Usage()})
 
-    def head(self, kind: Hashable | None) -> tuple[float, int, W] | None:
-        """The most urgent work, of one kind or of any."""
-        heaps = self.heaps.values() if kind is None else [self.heaps.get(kind, [])]
-        return min((heap[0] for heap in heaps if heap), default=None)
+    def head(self, kind: Hashable | None, now: float) -> Entry[W] | None:
+        """The work whose turn it is, of one kind or of any."""
+        brief, other = self._first(True, kind), self._first(False, kind)
+        if brief is None or other is None:
+            return brief or other
+        spared = self.used[True].at(now) <= SPARED * self.used[False].at(now)
+        return brief if spared and now < other[0].last else other
+
+    def _first(self, brief: bool, kind: Hashable | None) -> Entry[W] | None:
+        """The most urgent one."""
+        heaps = self.heaps[brief]
+        return min((heap[0] for one, heap in heaps.items() if kind in (None, one)), default=None)
+
+    def push(self, entry: Entry[W], now: float) -> None:
+        """Add work. What is not brief has had its share when it comes: nothing is saved up."""
+        work = entry[2]
+        heaps = self.heaps[work.brief]
+        if not work.brief and not heaps:
+            usage = self.used[False]
+            usage.add(max(0.0, self.used[True].at(now) / SPARED - usage.at(now)), now)
+        heapq.heappush(heaps.setdefault(work.kind, []), entry)
+
+    def remove(self, work: W) -> None:
+        """Take work out; it must be there."""
+        heaps = self.heaps[work.brief]
+        heap = heaps[work.kind]
+        if heap[0][2] is work:
+            heapq.heappop(heap)
+        else:
+            del heap[next(i for i, entry in enumerate(heap) if entry[2] is work)]
+            heapq.heapify(heap)
+        if not heap:
+            del heaps[work.kind]
+
+    def __bool__(self) -> bool:
+        return any(self.heaps.values())
+
+    def __iter__(self) -> Iterator[W]:
+        return (work for heaps in self.heaps.values() for heap in heaps.values() for *_, work in heap)
 
 
 class Lanes(Generic[W]):
@@ -104,19 +160,18 @@ class Lanes(Generic[W]):
         self._latest: Client | None = None
         self._turned = -RIVALRY_S
 
-    def add(self, work: W, due: float, now: float) -> None:
+    def add(self, work: W, due: Due, now: float) -> None:
         """Let work wait; `due` as from `urgency`."""
         self._catch_up(work.client, now)
-        heap = self._lanes.setdefault(work.client, Lane()).heaps.setdefault(work.kind, [])
-        heapq.heappush(heap, (due, next(self._number), work))
+        self._lanes.setdefault(work.client, Lane()).push((due, next(self._number), work), now)
         self._waiting.update((work.client.address, work.client))
         self.heaps += self._waiting[work.client] == MANY + 1
 
     def next(self, now: float, kind: Hashable | None = None) -> W | None:
         """The work whose turn it is, of any kind or of one; it goes on waiting."""
-        best: tuple[float, float, tuple[float, int, W]] | None = None
+        best: tuple[float, float, Entry[W]] | None = None
         for client, lane in self._lanes.items():
-            head = lane.head(kind)
+            head = lane.head(kind, now)
             if head is None:
                 continue
             candidate = (self._use(client.address, now), self._use(client, now), head)
@@ -138,8 +193,11 @@ class Lanes(Generic[W]):
         usage = self._used.get(who)
         return usage.at(now) * (HEAP if self._waiting[who] > MANY else 1.0) if usage else 0.0
 
-    def charge(self, client: Client, seconds: float, now: float) -> None:
-        """Remember that a client had the workers for so long."""
+    def charge(self, work: W, seconds: float, now: float) -> None:
+        """Remember that a client had the workers for so long, with this work."""
+        client = work.client
+        if client in self._lanes:
+            self._lanes[client].used[work.brief].add(seconds, now)
         if client != self._latest:
             self._turned = now if self._latest else self._turned
             self._latest = client
@@ -164,15 +222,8 @@ class Lanes(Generic[W]):
     def remove(self, work: W) -> None:
         """Take work out of the queue; it must be there."""
         lane = self._lanes[work.client]
-        heap = lane.heaps[work.kind]
-        if heap[0][2] is work:
-            heapq.heappop(heap)
-        else:
-            del heap[next(i for i, entry in enumerate(heap) if entry[2] is work)]
-            heapq.heapify(heap)
-        if not heap:
-            del lane.heaps[work.kind]
-        if not lane.heaps:
+        lane.remove(work)
+        if not lane:
             del self._lanes[work.client]
         self.heaps -= self._waiting[work.client] == MANY + 1
         for who in (work.client.address, work.client):
@@ -185,6 +236,4 @@ class Lanes(Generic[W]):
 
     def __iter__(self) -> Iterator[W]:
         for lane in self._lanes.values():
-            for heap in lane.heaps.values():
-                for _, _, work in heap:
-                    yield work
+            yield from lane

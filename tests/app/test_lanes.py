@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from app.lanes import FEW, MANY, MEMORY_S, Client, Lanes, urgency
+from app.lanes import BRIEF_S, FEW, MANY, MEMORY_S, Client, Lanes, urgency
 
 ANNA, BEN = Client("1.1.1.1"), Client("2.2.2.2")
 
@@ -18,6 +18,7 @@ class Work:
     name: str = ""
     kind: str = "generate"
     rows: int = 1
+    brief: bool = True
     number: int = field(default_factory=itertools.count().__next__)
 
 
@@ -28,7 +29,7 @@ class Clock:
         self.lanes, self.now, self.row_s, self.ran = Lanes(), 1000.0, row_s, []
 
     def add(self, client, name="", kind="generate", rows=1, deadline=3600.0):
-        work = Work(client, name, kind, rows)
+        work = Work(client, name, kind, rows, rows * self.row_s <= BRIEF_S)
         self.lanes.add(work, urgency(self.now, self.now + deadline, rows * self.row_s), self.now)
         return work
 
@@ -38,7 +39,7 @@ class Clock:
         work.rows -= 1
         if not work.rows:
             self.lanes.remove(work)
-        self.lanes.charge(work.client, self.row_s, self.now)
+        self.lanes.charge(work, self.row_s, self.now)
         self.now += self.row_s
         self.ran.append(work)
         return work
@@ -197,6 +198,51 @@ def test_large_work_is_not_passed_for_ever():
         assert clock.now - begun < 60 * 50 * clock.row_s, "it starves"
 
     assert clock.ran.count(large) == 50
+
+
+def test_brief_work_does_not_wait_for_photos_that_are_overdue():
+    clock = Clock(row_s=0.1)
+    for _ in range(8):
+        clock.add(ANNA, kind="enhance", rows=15)
+    clock.run(70)  # four times what each takes has passed
+    brief = clock.add(ANNA)
+
+    assert clock.step() is brief
+
+
+def test_brief_work_leaves_a_fifth_to_what_is_not_brief():
+    clock = Clock(row_s=0.05)
+    large = clock.add(ANNA, kind="enhance", rows=1000)
+    clock.add(ANNA)
+    ran = 0
+    for _ in range(1000):
+        work = clock.step()
+        ran += work is large
+        if work is not large:
+            clock.add(ANNA)
+
+    assert ran == pytest.approx(200, rel=0.1)
+
+
+def test_photos_have_no_claim_for_the_time_in_which_there_were_none():
+    clock = Clock(row_s=0.05)
+    for _ in range(200):
+        clock.add(ANNA)
+    clock.run(100)
+    clock.add(ANNA, kind="enhance", rows=50)
+
+    assert [work.kind for work in clock.run(12)].count("enhance") <= 3
+
+
+def test_brief_work_lets_that_pass_whose_deadline_is_near():
+    clock = Clock(row_s=0.05)
+    large = clock.add(ANNA, kind="enhance", rows=10, deadline=0.9)
+    clock.add(ANNA)
+
+    assert clock.step() is not large
+    clock.now += 0.15
+    clock.add(ANNA)
+    assert clock.step() is large
 
 
 def test_work_whose_deadline_is_near_passes_work_that_came_earlier():
