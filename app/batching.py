@@ -279,10 +279,6 @@ class Batcher:
             rows = sum(kind.waiting for kind in kinds)
         return rows, time.monotonic() - min(waiting) if waiting else 0.0
 
-    def rivals(self) -> bool:
-        """Whether several clients had the workers lately; from any thread."""
-        return self._lanes.rivals(time.monotonic())
-
     def owed(self, client: Client) -> float:
         """The worker seconds of what a client has on its way. Only for the event loop's thread."""
         self._collect()
@@ -456,7 +452,7 @@ class Batcher:
                 if batch:
                     if not express:
                         self._long[worker] = batch[0][0].kind.seconds_per_row > LONG_S
-                        if self._passing():
+                        if all(self._long) and (self._inbox or self._passing()):
                             self._wake(1, express=True)
                     return batch, express or (alone and not self._lanes)
                 if not self._open:
@@ -483,7 +479,7 @@ class Batcher:
         if job is None:
             return batch
         kind = job.kind
-        most_s = RIVALS_S if self.rivals() else math.inf
+        most_s = RIVALS_S if self._lanes.rivals(time.monotonic()) else math.inf
         size = 1 if express else min(kind.limit(most_s), -(-kind.waiting // self._workers))
         while job is not None and len(batch) < size:
             now = time.monotonic()
