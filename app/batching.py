@@ -263,7 +263,6 @@ class Batcher:
         self._lock = threading.Lock()
         self._lanes: Lanes[Job] = Lanes()
         self._hands: list[Batch] = [[] for _ in range(threads)]
-        self._long = [False] * workers  # whether what is in hand is a long row; set with the lock, read without
         self._threads = [self._thread(worker) for worker in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -348,7 +347,7 @@ class Batcher:
         self._inbox.append(job)
         self._wake(job.rows, express=False)
         rival = len(self._owed) > 1 and self._owed.get(client, 0.0) <= MANY * seconds  # it may be favoured
-        if rival or (job.brief and all(self._long)):
+        if rival or (job.brief and self._all_long()):
             self._wake(1, express=True)
         try:
             return await job.future
@@ -410,7 +409,7 @@ class Batcher:
             with self._lock:
                 for job, _ in self._hands[worker]:
                     self._give_up(job, RuntimeError("the worker died"))
-                self._empty(worker)
+                self._hands[worker] = []
                 express = worker == self._express
                 self._idle[express] = deque(other for other in self._idle[express] if other != worker)
                 self._wakes[worker] = locked()
@@ -430,14 +429,8 @@ class Batcher:
                 seconds *= self._workers
             with self._lock:
                 batch[0][0].kind.measured(len(batch), seconds)
-                self._empty(worker)
+                self._hands[worker] = []
             deliver(finished)
-
-    def _empty(self, worker: int) -> None:
-        """Note that a worker has nothing in hand."""
-        self._hands[worker] = []
-        if worker != self._express:
-            self._long[worker] = False
 
     def _take(self, worker: int) -> tuple[Batch, bool] | None:
         """Wait for rows of one model, and say whether they are alone here; None once there will be none."""
@@ -450,10 +443,8 @@ class Batcher:
                 mine = favoured or self._passing() if express else not favoured
                 batch = self._hands[worker] = self._gather(express) if mine else []
                 if batch:
-                    if not express:
-                        self._long[worker] = batch[0][0].kind.seconds_per_row > LONG_S
-                        if all(self._long) and (self._inbox or self._passing()):
-                            self._wake(1, express=True)
+                    if not express and self._all_long():  # brief work that waits, or just came, has to pass
+                        self._wake(1, express=True)
                     return batch, express or (alone and not self._lanes)
                 if not self._open:
                     return None
@@ -465,9 +456,13 @@ class Batcher:
                 self._wake(1, express=True)
             self._wakes[worker].acquire()
 
+    def _all_long(self) -> bool:
+        """Whether every worker has a long row in hand; from any thread."""
+        return all(batch and batch[0][0].kind.seconds_per_row > LONG_S for batch in self._hands[: self._workers])
+
     def _passing(self) -> bool:
         """Whether it is the turn of brief work, and no worker will soon be free for it."""
-        if self._express is None or not all(self._long):
+        if not self._all_long():
             return False
         job = self._next(None)
         return job is not None and job.brief

@@ -91,6 +91,10 @@ class Usage:
     def add(self, seconds: float, now: float) -> None:
         self._seconds, self._at = self.at(now) + seconds, now
 
+    def catch_up(self, seconds: float, now: float) -> None:
+        """Have had at least so much."""
+        self.add(max(0.0, seconds - self.at(now)), now)
+
 
 W = TypeVar("W", bound=Waiting)
 
@@ -123,8 +127,7 @@ class Lane(Generic[W]):
         work = entry[2]
         heaps = self.heaps[work.brief]
         if not work.brief and not heaps:
-            usage = self.used[False]
-            usage.add(max(0.0, self.used[True].at(now) / SPARED - usage.at(now)), now)
+            self.used[False].catch_up(self.used[True].at(now) / SPARED, now)
         heapq.heappush(heaps.setdefault(work.kind, []), entry)
 
     def remove(self, work: W) -> None:
@@ -185,8 +188,7 @@ class Lanes(Generic[W]):
         """
         for who, among in client.shares:
             if among in self._level and not self._waiting[who]:
-                usage = self._used.setdefault(who, Usage())
-                usage.add(max(0.0, self._level[among].at(now) - usage.at(now)), now)
+                self._used.setdefault(who, Usage()).catch_up(self._level[among].at(now), now)
 
     def _use(self, who: str | Client, now: float) -> float:
         """What somebody had of the workers, as it counts with what waits of theirs."""

@@ -15,7 +15,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from multiprocessing import get_context
@@ -287,6 +288,14 @@ def alone(function: Callable[..., Summary], *args: Any, **options: Any) -> Summa
     """Run `arrivals` or `callers` in a process of its own, as a load generator should be."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *args, **options).result()
+
+
+@contextmanager
+def meanwhile(function: Callable[..., Summary], *args: Any) -> Iterator[Future[Summary]]:  # noqa: ANN401  # passed on
+    """As `alone`, while the block does something else; its process has started when the block begins."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(int).result()
+        yield process.submit(function, *args)
 
 
 def main() -> None:

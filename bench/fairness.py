@@ -8,12 +8,10 @@ import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.arrivals import Latency, Summary, callers
+from bench.arrivals import Latency, Summary, callers, meanwhile
 from bench.processes import OtherLoad
 from bench.requests import body, payloads
 from bench.servers import Running, serving, stop_on_sigterm, vitrine
@@ -85,9 +83,7 @@ def waits(running: Running, case: Case) -> Waits:
     patient(running.port, case._replace(asked=max(3, case.asked // 10)))
     alone = patient(running.port, case)
     greedy = payloads(case.task, "webp", {"X-API-Key": "greedy", **PATIENCE})
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        process.submit(int).result()  # it has started
-        load = process.submit(callers, running.port, greedy, GREEDY, case.greedy)
+    with meanwhile(callers, running.port, greedy, GREEDY, case.greedy) as load:
         time.sleep(SETTLE_S)
         beside = patient(running.port, case)
         if load.done():

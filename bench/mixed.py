@@ -6,12 +6,10 @@ import argparse
 import os
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from bench.arrivals import Latency, Summary, alone, callers
+from bench.arrivals import Latency, Summary, alone, callers, meanwhile
 from bench.fairness import Case, patient
 from bench.pictures import clean
 from bench.processes import OtherLoad
@@ -21,7 +19,7 @@ from bench.servers import Running, serving, stop_on_sigterm, vitrine
 PRODUCTS: Final = Case("generate", 150, 0.02, 0)
 UPLOADERS: Final = 4
 PHOTOS: Final = 24
-"""Photos of one run; beside products there are more, so that they outlast these."""
+"""Photos of one run: they outlast the products."""
 
 
 def photos(key: str) -> list[bytes]:
@@ -35,24 +33,27 @@ def beside(running: Running) -> tuple[Summary, Latency, Summary, Latency]:
     port, own = running.port, photos("patient")
     only_photos = alone(callers, port, own, UPLOADERS, PHOTOS)
     only_products = patient(port, PRODUCTS)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        process.submit(int).result()  # it has started
-        load = process.submit(callers, port, own, UPLOADERS, PHOTOS)
+    with meanwhile(callers, port, own, UPLOADERS, PHOTOS) as load:
         products = patient(port, PRODUCTS)
         return only_photos, only_products, load.result(), products
 
 
 def rivals(running: Running) -> tuple[Summary, list[Summary]]:
     """One caller's photos, then two shops' with a caller each."""
-    first = alone(callers, running.port, photos("anna"), 1, PHOTOS // 2)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        loads = [processes.submit(callers, running.port, photos(key), 1, PHOTOS // 2) for key in ("anna", "bob")]
-        return first, [load.result() for load in loads]
+    anna, bob = ((running.port, photos(key), 1, PHOTOS // 2) for key in ("anna", "bob"))
+    first = alone(callers, *anna)
+    with meanwhile(callers, *anna) as load:
+        second = alone(callers, *bob)
+        return first, [load.result(), second]
 
 
-def line(what: str, summary: Summary) -> str:
-    latency = summary.latency
-    return f"| {what} | {summary.ok_per_second:.2f} | {latency.p50:.0f} / {latency.p95:.0f} |" if latency else ""
+def line(what: str, latency: Latency | None, per_second: str = "") -> str:
+    waits = f"{latency.p50:.0f} / {latency.p95:.0f}" if latency else "none answered"
+    return f"| {what} | {per_second} | {waits} |"
+
+
+def line_of(what: str, summary: Summary) -> str:
+    return line(what, summary.latency, f"{summary.ok_per_second:.2f}")
 
 
 def main() -> None:
@@ -64,12 +65,12 @@ def main() -> None:
         only_photos, only_products, photo, products = beside(running)
         one, two = rivals(running)
     rows = [
-        line(f"photos, {UPLOADERS} callers", only_photos),
-        f"| products, one caller with pauses | | {only_products.p50:.0f} / {only_products.p95:.0f} |",
-        line("the same photos beside these products", photo),
-        f"| these products beside the photos | | {products.p50:.0f} / {products.p95:.0f} |",
-        line("photos of one shop, one caller", one),
-        *(line("photos of one of two shops, a caller each", each) for each in two),
+        line_of(f"photos, {UPLOADERS} callers", only_photos),
+        line("products, one caller with pauses", only_products),
+        line_of("the same photos, at first beside these products", photo),
+        line("these products beside the photos", products),
+        line_of("photos of one shop, one caller", one),
+        *(line_of("photos of one of two shops, a caller each", each) for each in two),
     ]
     sys.stdout.write(
         f"On {os.cpu_count()} cores, of which others took {others.cores():.2f}; photos of 512 px, clean, to 1024.\n\n"

@@ -16,14 +16,12 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 from bench import requests
-from bench.arrivals import Summary, alone, arrivals, callers
+from bench.arrivals import Summary, alone, arrivals, callers, meanwhile
 from bench.processes import OtherLoad, tree, usage
 from bench.servers import Running, serving, stop_on_sigterm, vitrine
 from bench.wrk import wrk
@@ -96,9 +94,7 @@ def overload(running: Running, task: str, times: float, seconds: float, image_fo
     others = OtherLoad()
     peak = peak_of(running, task, image_format)
     payloads = requests.payloads(task, image_format, {"Request-Timeout": "3"})
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        process.submit(int).result()  # it has started
-        load = process.submit(arrivals, running.port, payloads, times * peak, seconds)
+    with meanwhile(arrivals, running.port, payloads, times * peak, seconds) as load:
         time.sleep(SETTLE_S[task])
         first = Moment.now(running)
         time.sleep(seconds - SETTLE_S[task] - 0.3)

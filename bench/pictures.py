@@ -28,7 +28,7 @@ def photo(width: int = 512, height: int = 512, image_format: str = "JPEG", mode:
 
 @cache
 def clean(width: int, height: int) -> bytes:
-    """The same without noise or marks of a format, as PNG: one of twice the size, reduced."""
+    """The same without noise or marks of a format, as PNG: one of four times the size, reduced."""
     with Image.open(io.BytesIO(photo(4 * width, 4 * height, "PNG"))) as image:
         small = image.resize((width, height), Image.Resampling.BOX)
     file = io.BytesIO()
