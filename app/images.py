@@ -9,7 +9,7 @@ import codecs
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -288,18 +288,27 @@ def encode(pixels: Pixels, image_format: ImageFormat, quality: int, xmp: bytes) 
         chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
         options[image_format]["pnginfo"] = chunks
-    image = Image.fromarray(pixels)
-    if image_format is ImageFormat.JPEG and pixels.size > SMALL:
-        return _saved_outside(image, image_format.value, xmp=xmp, **options[image_format])
+    save = _saved_outside if image_format is ImageFormat.JPEG and pixels.size > SMALL else _saved
+    image, chosen = Image.fromarray(pixels), {"xmp": xmp, **options[image_format]}
+    try:
+        return save(image, image_format, chosen)
+    except OSError:
+        if image_format is not ImageFormat.JPEG:
+            raise
+        # Noise takes more than the one or two bytes a pixel for which Pillow makes room where codes are fitted.
+        return save(image, image_format, {**chosen, "optimize": False})
+
+
+def _saved(image: Image.Image, image_format: ImageFormat, options: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
-    image.save(file, image_format.value, xmp=xmp, **options[image_format])
+    image.save(file, image_format.value, **options)
     return file.getvalue()
 
 
-def _saved_outside(image: Image.Image, kind: str, **options: object) -> bytes:
-    """Save through a file descriptor (of memory): only then does Pillow's JPEG encoder let other threads run."""
-    with open(os.memfd_create(kind), "w+b") as file:
-        image.save(file, kind, **options)
+def _saved_outside(image: Image.Image, image_format: ImageFormat, options: Mapping[str, Any]) -> bytes:
+    """As `_saved`, through a file descriptor (of memory): only then does Pillow's JPEG encoder let other threads run."""
+    with open(os.memfd_create(image_format.value), "w+b") as file:
+        image.save(file, image_format.value, **options)
         file.seek(0)
         return file.read()
 

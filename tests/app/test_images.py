@@ -127,6 +127,20 @@ def test_flat_white_stays_white_in_jpeg():
     assert decode(encode(white, ImageFormat.JPEG, 90, b""), LIMITS).rgb.min() == 255
 
 
+@pytest.mark.parametrize("side", [100, 300], ids=["in memory", "through a descriptor"])
+@pytest.mark.parametrize("quality", [90, 94, 95, 100])
+def test_noise_can_be_jpeg(side, quality):
+    """More bytes than the pixels for which Pillow makes room."""
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    answer = encode(noise, ImageFormat.JPEG, quality, b"<x:xmpmeta/>")
+
+    again = decode(answer, LIMITS).rgb
+    assert len(answer) > side * side
+    assert b"x:xmpmeta" in answer
+    assert again.shape == noise.shape
+    assert np.abs(again.astype(int) - noise).mean() < 8
+
+
 def test_resizing_does_not_mix_hidden_colours_in():
     rgba = np.zeros((16, 16, 4), np.uint8)
     rgba[:, :8] = (200, 0, 0, 255)
