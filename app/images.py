@@ -306,7 +306,7 @@ def _saved(image: Image.Image, image_format: ImageFormat, options: Mapping[str, 
 
 
 def _saved_outside(image: Image.Image, image_format: ImageFormat, options: Mapping[str, Any]) -> bytes:
-    """As `_saved`, through a file descriptor (of memory): only then does Pillow's JPEG encoder let other threads run."""
+    """As `_saved`, through a file descriptor of memory: only then does Pillow's JPEG encoder let other threads run."""
     with open(os.memfd_create(image_format.value), "w+b") as file:
         image.save(file, image_format.value, **options)
         file.seek(0)

@@ -126,7 +126,7 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
     add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
-    if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2"):
+    if name.startswith(("cutout", "upscale-x2")) or name == "enhance-x4":
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "cascade-128":
         command.add_argument(
@@ -222,17 +222,19 @@ def prepare_restoration(
     recipe: RestorationRecipe, folders: list[Path], device: str, start: Path | None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for restoration; an enhancer may begin with one of another scale, but for the last layer."""
-    body: dict[str, torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
     if start is not None and isinstance(recipe.network, EnhanceConfig):
-        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=scale_of(start))))
-        body = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
+        scale = scale_of(start)
+        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=scale)))
+        if scale != recipe.scale:
+            weights = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
         recipe = replace(recipe, start=digest)
     kinds = [read_clean(folder, "train", recipe.patch, recipe.halvings) for folder in folders]
     counts = {"pictures": sum(map(len, kinds)), "drawings": recipe.drawings}
     if recipe.drawings:
         kinds.append(drawn(recipe.drawings, DRAWN_SIDE))
     trainer = RestorationTrainer(recipe, Photos(kinds), device)
-    trainer.begin(body)
+    trainer.begin(weights)
     return recipe, trainer, counts
 
 

@@ -6,9 +6,13 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 from app.repository import read_models
-from training.__main__ import main
+from training.__main__ import main, prepare
+from training.export import weights_of
+from training.networks.enhance import EnhanceNet
+from training.recipes import RECIPES, quick
 
 FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
 FACTS += ["--limits", "Shapes only."]
@@ -129,6 +133,16 @@ def test_an_enhancer_of_another_scale_says_what_it_began_with(models, name, scal
 
     assert manifest["scale"] == scale
     assert manifest["recipe"]["start"] == began["sha256"]
+
+
+def test_an_enhancer_of_the_same_scale_is_trained_on_as_it_is(models, catalogue):
+    start = models / "upscale-x2" / "1"
+    recipe, trainer, _ = prepare(quick(RECIPES["upscale-x2-tune"]()), [catalogue], "cpu", start)
+    published, digest = weights_of(start, EnhanceNet(recipe.network))
+
+    assert recipe.start == digest
+    for group in (trainer.averaged.net.state_dict(), trainer.averaged.ema.state_dict()):
+        assert all(torch.equal(group[name], tensor) for name, tensor in published.items())
 
 
 @pytest.mark.parametrize(
