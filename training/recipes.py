@@ -164,12 +164,6 @@ def upscale_x4() -> RestorationRecipe:
     return replace(upscale_x2(), name="upscale-x4", network=network, scale=4, patch=192)
 
 
-def upscale_x2_tune() -> RestorationRecipe:
-    """A published upscaler (--start) trained on, with more photos: three quarters of an hour on one core."""
-    tune = replace(upscale_x2(), name="upscale-x2-tune", steps=10_000, batch_size=16, drawings=600)
-    return replace(tune, lr=4e-4, ema_decay=0.9995)
-
-
 def restoration_level() -> RestorationRecipe:
     """How degraded a photo is: minutes on one core. Its "clean picture" is twice the tile that it looks at."""
     return RestorationRecipe(
@@ -263,7 +257,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "enhance-x2-fast": enhance_x2_fast,
     "enhance-x4": enhance_x4,
     "upscale-x2": upscale_x2,
-    "upscale-x2-tune": upscale_x2_tune,
     "upscale-x4": upscale_x4,
     "restoration-level": restoration_level,
     "cutout": cutout,

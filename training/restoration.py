@@ -23,7 +23,7 @@ from training.networks.level import LevelConfig, LevelNet
 from training.patches import Photos, cut
 from training.pictures import Pixels, sheet
 
-LARGE = 500
+LARGE = 1000
 """px of the short side from which on a photo is sharp enough at half of its size, too."""
 
 
