@@ -123,10 +123,10 @@ def test_exiftool_reads_the_label(client, wanted, tmp_path):
 
 def test_a_large_photo_comes_back_at_twice_its_size(client):
     options = {"format": "jpeg", "model": "enhance-x2-fast"}
-    response = client.post("/enhance", files={"image": photo(size=(2000, 1500))}, data=options)
+    response = client.post("/enhance", files={"image": photo(size=(3000, 2000))}, data=options)
 
-    assert picture(response).size == (4000, 3000)
-    assert response.headers["x-native-size"] == "2000x1500"
+    assert picture(response).size == (6000, 4000)
+    assert response.headers["x-native-size"] == "3000x2000"
 
 
 def metric(client, name):

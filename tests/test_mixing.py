@@ -56,7 +56,7 @@ def test_truncation_zero_is_one_picture_a_class_whatever_the_seed(model, draw):
 
 
 def test_less_truncation_is_nearer_to_the_mean_of_the_class(model, draw):
-    z = [latent(seed) for seed in range(4)]
+    z = [latent(seed) for seed in range(8)]
     for label in range(len(model.manifest.classes)):
         mean = draw(z[:1], label, 0.0)[0]
         spread = [np.mean([rms(one, mean) for one in draw(z, label, psi)]) for psi in (0.25, 0.5, 0.75, 1.0)]

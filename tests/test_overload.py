@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from bench.arrivals import alone, arrivals, callers
+from bench.arrivals import alone, arrivals, callers, meanwhile
 from bench.pictures import photo
 from bench.processes import tree, usage
 from tests.conftest import only, running, value, wait_for
@@ -346,8 +346,7 @@ def test_a_client_with_200_parallel_requests_hardly_moves_another_ones_p95(serve
     greedy = [generate({"X-API-Key": "greedy"}, seed=seed) for seed in range(400)]
     alone(callers, server.port, greedy, 16, 100)
     idle = [answer.seconds for answer in patient(100)]
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        load = process.submit(callers, server.port, greedy, 200, len(greedy))
+    with meanwhile(callers, server.port, greedy, 200, len(greedy)) as load:
         wait_for(lambda: server.value("vitrine_queue_rows", model="garments-128") > 100)
         answers = []
         while server.value("vitrine_queue_rows", model="garments-128") > 100:

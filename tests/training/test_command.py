@@ -95,6 +95,7 @@ def test_the_export_agrees_with_pytorch_and_says_so(models, name):
 @pytest.mark.parametrize(
     ("name", "measure"),
     [
+        ("garments-64", "coverage"),
         ("cascade-128", "coverage"),
         ("enhance-x2", "PSNR (Y) above bicubic, mean"),
         ("enhance-x4", "PSNR (Y) above bicubic, worst"),
