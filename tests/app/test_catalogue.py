@@ -1,11 +1,14 @@
 """Which enhancers a picture goes through."""
 
+import math
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from app.catalogue import Catalogue, OnDemand
+from app.catalogue import Catalogue, OnDemand, seconds_per_row
 from app.errors import UnknownModel
+from app.sessions import CPU
 
 
 def named(name, task, scale):
@@ -81,3 +84,11 @@ def test_on_demand_nothing_is_loaded_that_is_not_asked_for():
     assert found.named("nobody") is None
     assert loaded == ["x2@1"]
     assert [one.name for one in found] == ["x2"]
+
+
+@pytest.mark.parametrize(("provider", "least", "most"), [(CPU, 0, 0.04), ("CUDAExecutionProvider", 0.05, math.inf)])
+def test_what_a_row_costs_is_not_more_because_other_programs_had_the_processor(provider, least, most):
+    """Or tiles would be small for good where a server starts beside them. A thread that sleeps is one that waits."""
+    engine = SimpleNamespace(provider=provider, run=lambda rows: time.sleep(0.05))
+
+    assert least <= seconds_per_row(engine, {"seed": 1}) < most
