@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from training.pictures import Pixels, read_rgb, read_rgba
 
 Floats = NDArray[np.float32]
 Random = np.random.Generator
+T = TypeVar("T")
 TILED_SIDE = 160
 """Pictures up to this side are surfaces, to be tiled."""
 
@@ -156,8 +157,8 @@ def sample(material: Material, side: int, shares: Shares, random: Random) -> Sam
     return taken(recoloured(made, random), random)
 
 
-def pick(pictures: list[Pixels], random: Random) -> Pixels:
-    return pictures[int(random.integers(len(pictures)))]
+def pick(things: list[T], random: Random) -> T:
+    return things[int(random.integers(len(things)))]
 
 
 def framed(rgba: Pixels, side: int, random: Random, *, trusted: bool) -> Sample:

@@ -18,11 +18,12 @@ from training.translation import AdversarialSettings, Batch
 
 @dataclass(frozen=True, kw_only=True)
 class RelightRecipe(AdversarialSettings):
-    """Settings of the training; `made_up` is the share of samples whose light is drawn."""
+    """Settings of the training; `made_up` is the share of samples whose light is drawn, `paper` of those on paper."""
 
     name: str
     network: RelightConfig
-    made_up: float = 0.4
+    made_up: float = 0.35
+    paper: float = 0.2
     seed: int = 0
 
 
@@ -39,17 +40,20 @@ class Relighting:
         return RelightNet(self.recipe.network)
 
     def batch(self, side: int, count: int, random: Random) -> Batch:
-        samples = [
-            drawn_light(self.material, side, random)
-            if random.random() < self.recipe.made_up
-            else pictured(self.views[int(random.integers(len(self.views)))], side, random)
-            for _ in range(count)
-        ]
+        samples = [self.sample(side, random) for _ in range(count)]
         rgb, alpha, target = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
         rgb, target = (one.permute(0, 3, 1, 2).contiguous() for one in (rgb, target))
         alpha = alpha[:, None]
         white = target * alpha + (1 - alpha)
         return Batch(torch.cat([rgb, alpha], 1), white, alpha, torch.zeros(count, 0), torch.ones(count))
+
+    def sample(self, side: int, random: Random) -> Sample:
+        kind = random.random()
+        if kind < self.recipe.paper:
+            return on_paper(self.material, side, random)
+        if kind < self.recipe.paper + self.recipe.made_up:
+            return drawn_light(self.material, side, random)
+        return pictured(pick(self.views, random), side, random)
 
     def translated(self, net: nn.Module, batch: Batch) -> Tensor:
         rgb, alpha = batch.source[:, :3], batch.source[:, 3:]
@@ -97,6 +101,22 @@ def drawn_light(material: Material, side: int, random: Random) -> Sample:
     field = light_field(side, random)
     rgb = floats(np.clip((ground + (colour - ground) * alpha[..., None]) * field, 0, 1))
     return snapped(rgb, random), alpha, colour
+
+
+def on_paper(material: Material, side: int, random: Random) -> Sample:
+    """A product on white or nearly white paper, mostly in the studio's light already: there is nothing to take off.
+
+    A light that is not the studio's is to be seen on the paper, whose brightest place a camera has at most white.
+    """
+    colour, alpha = placed(pick(material.products, random), side, random, 1, light=0.0)
+    ground = np.full_like(colour, random.uniform(0.85, 1))
+    if random.random() < 0.5:
+        ground *= 1 - shadow(alpha, random)[..., None]
+    rgb = ground + (colour - ground) * alpha[..., None]
+    if random.random() < 0.4:
+        field = light_field(side, random)
+        rgb *= field / max(1, field.max())
+    return snapped(floats(rgb), random), alpha, colour
 
 
 def light_field(side: int, random: Random) -> Floats:

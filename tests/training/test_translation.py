@@ -19,7 +19,7 @@ from training.networks.patches import PatchConfig, PatchDiscriminator
 from training.networks.relight import RelightConfig, RelightNet, relit
 from training.networks.sketch import SketchConfig, SketchNet, laid
 from training.recipes import RECIPES, quick
-from training.relighting import Relighting, light_field, pictured
+from training.relighting import Relighting, light_field, on_paper, pictured
 from training.sketching import Sketching, colours_of, drawing, folds_of, plainest
 from training.translation import Batch, TranslationTrainer
 
@@ -79,6 +79,21 @@ def test_drawn_light_varies_and_is_never_dark_or_blinding():
     assert min(field.min() for field in fields) >= 0.25
     assert max(field.max() for field in fields) <= 3
     assert np.std([field.mean() for field in fields]) > 0.15
+
+
+def test_most_of_what_lies_on_white_paper_is_in_the_studios_light_and_the_rest_under_the_papers():
+    samples = [on_paper(Material(products=[garment(seed)]), 64, np.random.default_rng(seed)) for seed in range(60)]
+    gains, papers = [], []
+    for rgb, alpha, target in samples:
+        inside, outside = alpha > 0.99, alpha < 0.01
+        gains.append(rgb[inside].mean() / target[inside].mean())
+        papers.append(np.median(rgb[outside]))
+
+    own = np.abs(np.array(gains) - 1) < 0.05
+    assert 0.45 < own.mean() < 0.8
+    assert min(np.array(papers)[own]) > 0.8
+    assert np.corrcoef(gains, papers)[0, 1] > 0.8  # the paper tells it
+    assert max(gains) < 1.05
 
 
 def test_an_untrained_network_changes_nothing_much_and_a_map_does_what_it_says():
@@ -222,7 +237,7 @@ def test_what_has_no_truth_is_not_compared_with_one():
 
 def test_training_comes_nearer_to_the_truth():
     """A network that may only change the light learns to double it."""
-    recipe = replace(quick(RECIPES["relight"]()), stages=((32, 60),), made_up=0.0, batch_size=4, lr=3e-3)
+    recipe = replace(quick(RECIPES["relight"]()), stages=((32, 60),), made_up=0.0, paper=0.0, batch_size=4, lr=3e-3)
     trainer = TranslationTrainer(recipe, Relighting(recipe, [view(seed) for seed in range(6)], Material()))
     terms = [trainer.step(index, torch.Generator().manual_seed(index)) for index in range(60)]
 
@@ -310,6 +325,7 @@ def test_relight_is_trained_exported_and_measured(scenes, tmp_path):
     assert manifest["size"] == 64
     assert 5 < quality["PSNR, snapshot"] < 40
     assert quality["SSIM, relit"] <= 1
+    assert 0 <= quality["distance of the product's mean colour, relit where it is the studio's already"] < 100
     assert "| PSNR, relit |" in (folder / "card.md").read_text()
     assert (folder / "samples.webp").is_file()
 
