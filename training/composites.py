@@ -25,6 +25,10 @@ Random = np.random.Generator
 T = TypeVar("T")
 TILED_SIDE = 160
 """Pictures up to this side are surfaces, to be tiled."""
+CUT_SUFFIXES = (".png", ".webp")
+"""Of pictures that may have alpha."""
+FINER = 4
+"""How many times finer than pixels the grid is on which shapes are drawn."""
 
 
 class Sample(NamedTuple):
@@ -55,6 +59,8 @@ class Shares:
     plain: float = 0.35  # of the composites: grounds of one colour
     alike: float = 0.35  # of those: about the product's own colour
     second: float = 0.15  # of the composites: two products
+    pierced: float = 0.15  # of the composites: with holes
+    rods: float = 0.2  # of the composites: with thin parts
     shadow: float = 0.7
 
 
@@ -73,7 +79,8 @@ class Material:
 
 
 def read_material(folders: list[Path], split: str) -> Material:
-    """What the folders hold of one split: what `curate` wrote, scenes with their `scenes.csv`, pictures as grounds.
+    """What the folders hold of one split: what `curate` wrote, scenes with their `scenes.csv`, pictures: those with
+    alpha are products, the others grounds.
 
     Split by object; grounds are in every split.
 
@@ -87,7 +94,7 @@ def read_material(folders: list[Path], split: str) -> Material:
         elif (folder / "scenes.csv").is_file():
             read_scenes(folder, split, found)
         else:
-            read_grounds(folder, found)
+            read_pictures(folder, split, found)
     if not found.products:
         raise DataError(f"no product of the {split} split in {', '.join(map(str, folders))}")
     return found
@@ -130,9 +137,19 @@ def read_views(folder: Path, split: str) -> Iterator[tuple[Pixels, Pixels]]:
             yield scene, read_rgba(path)
 
 
-def read_grounds(folder: Path, found: Material) -> None:
-    """Places, and surfaces."""
+def read_pictures(folder: Path, split: str, found: Material) -> None:
+    """Places, and surfaces; of pictures with alpha, the products, which are split by name."""
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES):
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.suffix.lower() in CUT_SUFFIXES else None
+        if (
+            picture is not None
+            and picture.dtype == np.uint8
+            and picture.shape[2:] == (4,)
+            and picture[..., 3].min() < 128
+        ):
+            if split_of(str(path.relative_to(folder))) == split:
+                found.products.append(trimmed(np.ascontiguousarray(picture[..., [2, 1, 0, 3]])))
+            continue
         rgb = read_rgb(path)
         if rgb is not None:
             (found.surfaces if max(rgb.shape[:2]) <= TILED_SIDE else found.places).append(rgb)
@@ -213,15 +230,72 @@ def composite(material: Material, side: int, shares: Shares, random: Random) -> 
     layers = [placed(pick(material.products, random), side, random, count) for _ in range(count)]
     colour, alpha = layers[0]
     for other, cover in layers[1:]:
-        both = cover + alpha * (1 - cover)
-        share = (cover / np.maximum(both, 1e-6))[..., None]
-        colour, alpha = floats(colour + (other - colour) * share), floats(both)
+        colour, alpha = laid_over(colour, alpha, other, cover)
+    if random.random() < shares.pierced:
+        alpha = pierced(alpha, random)
+    if random.random() < shares.rods:
+        colour, alpha = with_rods(colour, alpha, random)
     ground = floor(material, side, shares, colour, alpha, random)
     if random.random() < shares.shadow:
         ground = floats(ground * (1 - shadow(alpha, random)[..., None]))
     rgb = ground + (colour - ground) * alpha[..., None]
     residual = floats(np.where(alpha[..., None] > 0.02, colour - rgb, 0))
     return Sample(floats(rgb), alpha, residual, np.ones_like(alpha))
+
+
+def laid_over(colour: Floats, alpha: Floats, other: Floats, cover: Floats) -> tuple[Floats, Floats]:
+    """Straight colours (S, S, 3) and alphas (S, S): the second over the first (Porter & Duff 1984)."""
+    both = cover + alpha * (1 - cover)
+    share = (cover / np.maximum(both, 1e-6))[..., None]
+    return floats(colour + (other - colour) * share), floats(both)
+
+
+def pierced(alpha: Floats, random: Random) -> Floats:
+    """A shape (S, S) with up to three holes through which the ground is seen, as those of handles and of chairs."""
+    side = FINER * len(alpha)
+    holes = np.zeros((side, side), np.uint8)
+    for _ in range(int(random.integers(1, 4))):
+        axes = (side * random.uniform(0.02, 0.15, 2)).astype(int).tolist()
+        cv2.ellipse(holes, point_of(alpha, random), axes, random.uniform(0, 180), 0, 360, 255, -1)
+    return floats(alpha * (1 - reduced(holes)))
+
+
+def with_rods(colour: Floats, alpha: Floats, random: Random) -> tuple[Floats, Floats]:
+    """A product, colour (S, S, 3) and alpha (S, S), with up to three thin parts: straight ones, bows, and rings."""
+    side = FINER * len(alpha)
+    mean = (colour * alpha[..., None]).sum((0, 1)) / max(float(alpha.sum()), 1)
+    for _ in range(int(random.integers(1, 4))):
+        rod, edge = np.zeros((2, side, side), np.uint8)
+        start, width = np.array(point_of(alpha, random)), side * random.uniform(0.006, 0.03)
+        angle, begin = random.uniform(0, 360), random.uniform(0, 360)
+        reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * side
+        end, axes = (
+            start + random.uniform(0.15, 0.6) * reach,
+            (side * random.uniform(0.05, 0.3, 2)).astype(int).tolist(),
+        )
+        bow, turned = random.random() < 0.5, begin + random.choice([360, random.uniform(90, 300)])
+        for mask, wide in ((rod, width), (edge, 0.35 * width)):
+            if bow:
+                cv2.ellipse(mask, start.tolist(), axes, angle, begin, turned, 255, max(1, round(wide)))
+            else:
+                cv2.line(mask, start.tolist(), end.astype(int).tolist(), 255, max(1, round(wide)))
+        tone = [mean, np.full(3, random.random()), random.random(3)][int(random.integers(3))]
+        lit = random.choice([0, random.uniform(0.1, 0.6)]) * reduced(edge)[..., None]
+        colour, alpha = laid_over(colour, alpha, floats(tone + (1 - tone) * lit), reduced(rod))
+    return colour, alpha
+
+
+def point_of(alpha: Floats, random: Random) -> tuple[int, int]:
+    """(x, y) of any place of a shape, or of the square where there is none, in a grid that is FINER."""
+    places = np.argwhere(alpha > 0.5) if (alpha > 0.5).any() else np.argwhere(alpha >= 0)
+    row, column = FINER * places[int(random.integers(len(places)))]
+    return int(column), int(row)
+
+
+def reduced(mask: Pixels) -> Floats:
+    """A mask (FINER * S, FINER * S) uint8 as shares of pixels (S, S)."""
+    side = len(mask) // FINER
+    return unit(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def placed(

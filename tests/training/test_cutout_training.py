@@ -10,7 +10,16 @@ import torch
 
 from training import checkpoint
 from training.__main__ import main
-from training.composites import Material, Shares, composite, object_of, read_material, sample
+from training.composites import (
+    Material,
+    Shares,
+    composite,
+    object_of,
+    pierced,
+    read_material,
+    sample,
+    with_rods,
+)
 from training.curate import split_of
 from training.evaluate_cutout import score
 from training.export import weights_of
@@ -47,6 +56,51 @@ def test_where_a_composite_is_all_product_it_is_the_products_own_colour_and_shad
         assert (made.rgb <= lit.rgb + 1e-6).all()
         assert (made.rgb < lit.rgb - 0.01).any()
         assert (made.alpha > 0.5).mean() < 0.9
+
+
+def test_holes_take_away_and_rods_add_and_both_leave_the_rest_as_it_is():
+    picture = product(3, 128).astype(np.float32) / 255
+    colour, alpha = picture[..., :3], picture[..., 3]
+    for seed in range(20):
+        holed = pierced(alpha, np.random.default_rng(seed))
+        assert (holed <= alpha).all()
+        assert 0.001 < (alpha - holed).mean() < 0.9 * alpha.mean()
+        painted, longer = with_rods(colour, alpha, np.random.default_rng(seed))
+        assert (longer >= alpha - 1e-6).all()
+        assert longer.max() <= 1
+        assert 0 <= painted.min() <= painted.max() <= 1
+        untouched = np.abs(painted - colour).max(-1) < 1e-6
+        assert untouched.mean() > 0.6  # they are thin
+        assert ((longer - alpha)[untouched] < 1e-6).all()
+    added = [(with_rods(colour, alpha, np.random.default_rng(seed))[1] - alpha).sum() for seed in range(20)]
+    assert np.median(added) > 50
+
+
+def test_what_has_no_product_can_be_pierced_and_have_rods():
+    nothing = np.zeros((32, 32), np.float32)
+
+    assert (pierced(nothing, np.random.default_rng(0)) == 0).all()
+    _, alpha = with_rods(np.zeros((32, 32, 3), np.float32), nothing, np.random.default_rng(0))
+    assert np.isfinite(alpha).all()
+
+
+def test_pictures_with_alpha_are_products_and_the_others_grounds(tmp_path):
+    for number in range(40):
+        cv2.imwrite(str(tmp_path / f"cut{number}.png"), product(number))
+    opaque = product(1)
+    opaque[..., 3] = 255
+    cv2.imwrite(str(tmp_path / "opaque.png"), opaque)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((200, 200, 3), 90, np.uint8))
+    found = {split: read_material([tmp_path], split) for split in ("train", "validation", "test")}
+
+    assert sum(len(one.products) for one in found.values()) == 40
+    assert all(one.products for one in found.values())
+    for one in found.values():
+        assert [len(one.places), len(one.surfaces)] == [1, 1]  # grounds are in every split
+    cut = found["train"].products[0]
+    assert cut.shape[2] == 4
+    assert cut.shape[0] < 64  # trimmed
+    assert (cut[cut.shape[0] // 2, cut.shape[1] // 2, :3] >= 30).all()
 
 
 def test_samples_are_in_range_and_the_same_for_the_same_numbers():
