@@ -19,7 +19,7 @@ from app.answers import Answer, Encoded
 from app.batching import Row
 from app.catalogue import Loaded
 from app.errors import ImageTooLarge, InvalidOptions, UnknownCategory, UnknownModel
-from app.images import ImageFormat, Picture, Pixels, check_side, over, resize
+from app.images import ImageFormat, Picture, Pixels, blurred, check_side, over, resize
 from app.metadata import Credits
 from app.provenance import NO_CREDITS, Hide, Labels, Mark, Sign, xmp_packet
 from app.schemas import EnhanceOptions, GenerateRequest
@@ -32,6 +32,9 @@ from app.tasks.watermark import hidden
 
 T = TypeVar("T")
 PRODUCT_DENOISE: Final = 0.3  # of generated products, which are enlarged
+MESH_PX: Final = (
+    0.6  # standard deviation of what takes the generator's mesh away, which enlarging would turn into dashes
+)
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
 HARDLY: Final = 0.03  # a level up to which a picture is taken to be clean
 
@@ -139,16 +142,24 @@ async def generate(
     else:
         call.catalogue.enhancers(1)  # refused before the work, not after it
         small = await service.infer(call, model, work, lambda: work.outputs)
-        parts = [enlarged_product(service, call, rgba, side, partial(finished, i)) for i, rgba in enumerate(small)]
+        parts = [
+            enlarged_product(service, call, rgba, side, partial(finished, i), soften=MESH_PX)
+            for i, rgba in enumerate(small)
+        ]
         files = await together(parts)
     return Answer(files, image_format, model.label, model.digest, call.ms)
 
 
-async def enlarged_product(service: Service, call: Call, rgba: Pixels, side: int, finished: Callable[[Pixels], T]) -> T:
-    """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it."""
+async def enlarged_product(
+    service: Service, call: Call, rgba: Pixels, side: int, finished: Callable[[Pixels], T], *, soften: float = 0
+) -> T:
+    """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it.
+
+    Before, its colours are blurred by a Gaussian of `soften` px.
+    """
     scale = -(-side // rgba.shape[0])
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
-    rgb = fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8))
+    rgb = blurred(fill_hidden(rgba[..., :3], (rgba[..., 3] == 255).astype(np.uint8)), soften)
 
     def finish_large(large: Pixels) -> T:
         alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from app.pipeline import PRODUCT_DENOISE, enlarged_product
+from app.pipeline import MESH_PX, PRODUCT_DENOISE, enlarged_product
 
 
 class Repeating:
@@ -34,3 +34,19 @@ def test_the_colours_of_half_transparent_edges_do_not_become_fringes():
     assert (large[..., :3] == (200, 0, 0)).all()
     assert large[0, 0, 3] == 0
     assert large[32, 32, 3] == 255
+
+
+def test_a_mesh_is_not_there_to_be_enlarged_and_nothing_from_outside_comes_in():
+    rgba = np.zeros((16, 16, 4), np.uint8)
+    rgba[..., :3] = 255  # hidden
+    rgba[4:12, 4:12] = (100, 100, 100, 255)
+    rgba[4:12:2, 5:12:2, :3] = rgba[5:12:2, 4:12:2, :3] = 130
+    call = SimpleNamespace(catalogue=SimpleNamespace(enhancers=lambda scale: [scale]))
+
+    def inside(soften):
+        work = enlarged_product(Repeating(), call, rgba, 32, lambda finished: finished, soften=soften)
+        return asyncio.run(work)[8:24, 8:24, :3]
+
+    assert np.ptp(inside(0)) == 30
+    assert np.ptp(inside(MESH_PX)[2:-2, 2:-2]) < 8
+    assert inside(MESH_PX).max() <= 130
