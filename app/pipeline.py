@@ -32,9 +32,7 @@ from app.tasks.watermark import hidden
 
 T = TypeVar("T")
 PRODUCT_DENOISE: Final = 0.3  # of generated products, which are enlarged
-MESH_PX: Final = (
-    0.6  # standard deviation of what takes the generator's mesh away, which enlarging would turn into dashes
-)
+MESH_PX: Final = 0.6  # of the blur that takes the generator's mesh away, of which enlarging would make dashes
 UNMEASURED_DENOISE: Final = 0.5  # when no model is there to estimate it
 HARDLY: Final = 0.03  # a level up to which a picture is taken to be clean
 

@@ -140,19 +140,21 @@ def read_views(folder: Path, split: str) -> Iterator[tuple[Pixels, Pixels]]:
 def read_pictures(folder: Path, split: str, found: Material) -> None:
     """Places, and surfaces; of pictures with alpha, the products, which are split by name."""
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES):
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.suffix.lower() in CUT_SUFFIXES else None
-        if (
-            picture is not None
-            and picture.dtype == np.uint8
-            and picture.shape[2:] == (4,)
-            and picture[..., 3].min() < 128
-        ):
-            if split_of(str(path.relative_to(folder))) == split:
-                found.products.append(trimmed(np.ascontiguousarray(picture[..., [2, 1, 0, 3]])))
-            continue
-        rgb = read_rgb(path)
+        rgba = read_cut(path) if path.suffix.lower() in CUT_SUFFIXES else None
+        rgb = read_rgb(path) if rgba is None else None
+        if rgba is not None and split_of(str(path.relative_to(folder))) == split:
+            found.products.append(trimmed(rgba))
         if rgb is not None:
             (found.surfaces if max(rgb.shape[:2]) <= TILED_SIDE else found.places).append(rgb)
+
+
+def read_cut(path: Path) -> Pixels | None:
+    """The (H, W, 4) uint8 straight RGBA picture in a file, if it has alpha and is transparent anywhere."""
+    try:
+        rgba = read_rgba(path)
+    except ValueError:
+        return None
+    return rgba if rgba[..., 3].min() < 128 else None
 
 
 def trimmed(rgba: Pixels) -> Pixels:
@@ -261,28 +263,32 @@ def pierced(alpha: Floats, random: Random) -> Floats:
 
 
 def with_rods(colour: Floats, alpha: Floats, random: Random) -> tuple[Floats, Floats]:
-    """A product, colour (S, S, 3) and alpha (S, S), with up to three thin parts: straight ones, bows, and rings."""
-    side = FINER * len(alpha)
+    """A product, colour (S, S, 3) and alpha (S, S), with up to three thin parts, some lit along their middle."""
     mean = (colour * alpha[..., None]).sum((0, 1)) / max(float(alpha.sum()), 1)
     for _ in range(int(random.integers(1, 4))):
-        rod, edge = np.zeros((2, side, side), np.uint8)
-        start, width = np.array(point_of(alpha, random)), side * random.uniform(0.006, 0.03)
-        angle, begin = random.uniform(0, 360), random.uniform(0, 360)
-        reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * side
-        end, axes = (
-            start + random.uniform(0.15, 0.6) * reach,
-            (side * random.uniform(0.05, 0.3, 2)).astype(int).tolist(),
-        )
-        bow, turned = random.random() < 0.5, begin + random.choice([360, random.uniform(90, 300)])
-        for mask, wide in ((rod, width), (edge, 0.35 * width)):
-            if bow:
-                cv2.ellipse(mask, start.tolist(), axes, angle, begin, turned, 255, max(1, round(wide)))
-            else:
-                cv2.line(mask, start.tolist(), end.astype(int).tolist(), 255, max(1, round(wide)))
+        cover, middle = rod(point_of(alpha, random), len(alpha), random)
         tone = [mean, np.full(3, random.random()), random.random(3)][int(random.integers(3))]
-        lit = random.choice([0, random.uniform(0.1, 0.6)]) * reduced(edge)[..., None]
-        colour, alpha = laid_over(colour, alpha, floats(tone + (1 - tone) * lit), reduced(rod))
+        lit = random.choice([0, random.uniform(0.1, 0.6)]) * middle[..., None]
+        colour, alpha = laid_over(colour, alpha, floats(tone + (1 - tone) * lit), cover)
     return colour, alpha
+
+
+def rod(start: tuple[int, int], side: int, random: Random) -> tuple[Floats, Floats]:
+    """A thin part that is straight, a bow or a ring, beginning at or going around a place; and its middle: (S, S)."""
+    fine = FINER * side
+    width, angle, begin = fine * random.uniform(0.006, 0.03), random.uniform(0, 360), random.uniform(0, 360)
+    length = fine * random.uniform(0.15, 0.6)
+    end = np.array(start) + length * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+    axes = (fine * random.uniform(0.05, 0.3, 2)).astype(int).tolist()
+    bow, until = random.random() < 0.5, begin + random.choice([360, random.uniform(90, 300)])
+    masks = np.zeros((2, fine, fine), np.uint8)
+    for mask, share in zip(masks, (1, 0.35), strict=True):
+        thick = max(1, round(share * width))
+        if bow:
+            cv2.ellipse(mask, start, axes, angle, begin, until, 255, thick)
+        else:
+            cv2.line(mask, start, end.astype(int).tolist(), 255, thick)
+    return reduced(masks[0]), reduced(masks[1])
 
 
 def point_of(alpha: Floats, random: Random) -> tuple[int, int]:

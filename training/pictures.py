@@ -30,12 +30,12 @@ def read_rgba(path: Path) -> Pixels:
     """The (H, W, 4) uint8 straight RGBA picture in a file with an alpha channel.
 
     Raises:
-        ValueError: the file is missing, damaged, or has no alpha.
+        ValueError: the file is missing, damaged, has no alpha, or more than 8 bits a channel.
     """
     bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
-        raise ValueError(f"{path} is no picture with alpha")
-    return bgra[..., [2, 1, 0, 3]].astype(np.uint8)
+    if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
+        raise ValueError(f"{path} is no picture with alpha of 8 bits")
+    return np.ascontiguousarray(bgra[..., [2, 1, 0, 3]])
 
 
 def write_picture(path: Path, pixels: Pixels, quality: int = 90) -> None:

@@ -90,13 +90,14 @@ def test_pictures_with_alpha_are_products_and_the_others_grounds(tmp_path):
     opaque = product(1)
     opaque[..., 3] = 255
     cv2.imwrite(str(tmp_path / "opaque.png"), opaque)
+    cv2.imwrite(str(tmp_path / "deep.png"), product(2).astype(np.uint16) * 257)
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((200, 200, 3), 90, np.uint8))
     found = {split: read_material([tmp_path], split) for split in ("train", "validation", "test")}
 
     assert sum(len(one.products) for one in found.values()) == 40
     assert all(one.products for one in found.values())
     for one in found.values():
-        assert [len(one.places), len(one.surfaces)] == [1, 1]  # grounds are in every split
+        assert [len(one.places), len(one.surfaces)] == [1, 2]  # grounds are in every split
     cut = found["train"].products[0]
     assert cut.shape[2] == 4
     assert cut.shape[0] < 64  # trimmed
