@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from training.curate import PHOTO_SUFFIXES, split_of
 from training.cutout import bleed, bounds
 from training.data import DataError
-from training.pictures import Pixels, read_rgb, read_rgba
+from training.pictures import Pixels, find_rgba, read_rgb, read_rgba
 
 Floats = NDArray[np.float32]
 Random = np.random.Generator
 T = TypeVar("T")
 TILED_SIDE = 160
 """Pictures up to this side are surfaces, to be tiled."""
-CUT_SUFFIXES = (".png", ".webp")
-"""Of pictures that may have alpha."""
 FINER = 4
 """How many times finer than pixels the grid is on which shapes are drawn."""
 
@@ -140,21 +138,14 @@ def read_views(folder: Path, split: str) -> Iterator[tuple[Pixels, Pixels]]:
 def read_pictures(folder: Path, split: str, found: Material) -> None:
     """Places, and surfaces; of pictures with alpha, the products, which are split by name."""
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES):
-        rgba = read_cut(path) if path.suffix.lower() in CUT_SUFFIXES else None
-        rgb = read_rgb(path) if rgba is None else None
-        if rgba is not None and split_of(str(path.relative_to(folder))) == split:
-            found.products.append(trimmed(rgba))
+        rgba = find_rgba(path)
+        if rgba is not None and rgba[..., 3].min() < 128:
+            if split_of(str(path.relative_to(folder))) == split:
+                found.products.append(trimmed(rgba))
+            continue
+        rgb = read_rgb(path)
         if rgb is not None:
             (found.surfaces if max(rgb.shape[:2]) <= TILED_SIDE else found.places).append(rgb)
-
-
-def read_cut(path: Path) -> Pixels | None:
-    """The (H, W, 4) uint8 straight RGBA picture in a file, if it has alpha and is transparent anywhere."""
-    try:
-        rgba = read_rgba(path)
-    except ValueError:
-        return None
-    return rgba if rgba[..., 3].min() < 128 else None
 
 
 def trimmed(rgba: Pixels) -> Pixels:

@@ -17,11 +17,10 @@ MAGENTA = (255.0, 0.0, 255.0)  # what no product is
 
 def read_rgb(path: Path) -> Pixels | None:
     """The upright (H, W, 3) uint8 picture in a file, over white, or None when it cannot be decoded."""
+    rgba = find_rgba(path)
+    if rgba is not None:
+        return on_white(rgba)
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    if data.size and path.suffix.lower() in TRANSPARENT:
-        whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        if whole is not None and whole.dtype == np.uint8 and whole.ndim == 3 and whole.shape[2] == 4:
-            return on_white(np.asarray(whole[..., [2, 1, 0, 3]], np.uint8))
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
 
@@ -32,10 +31,21 @@ def read_rgba(path: Path) -> Pixels:
     Raises:
         ValueError: the file is missing, damaged, has no alpha, or more than 8 bits a channel.
     """
-    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
+    rgba = find_rgba(path)
+    if rgba is None:
         raise ValueError(f"{path} is no picture with alpha of 8 bits")
-    return np.ascontiguousarray(bgra[..., [2, 1, 0, 3]])
+    return rgba
+
+
+def find_rgba(path: Path) -> Pixels | None:
+    """As `read_rgba`, but None where that raises."""
+    if path.suffix.lower() not in TRANSPARENT or not path.is_file():
+        return None
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    bgra = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if bgra is None or bgra.dtype != np.uint8 or bgra.shape[2:] != (4,):
+        return None
+    return np.ascontiguousarray(np.asarray(bgra, np.uint8)[..., [2, 1, 0, 3]])
 
 
 def write_picture(path: Path, pixels: Pixels, quality: int = 90) -> None:
