@@ -7,14 +7,12 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from bench import estimate, raw, report
+from bench.arrivals import alone
 from bench.compare import Result, better, measure
 from bench.facts import machine
 from bench.raw import Limit
@@ -22,17 +20,10 @@ from bench.servers import peers, stop_on_sigterm, vitrine
 from bench.verdict import Verdict, verdicts
 from bench.work import ROOT, TASKS
 
-T = TypeVar("T")
 Limits = dict[str, dict[str, Limit]]
 OURS: Final = "Vitrine"
 PEERS: Final = ("FastAPI", "LitServe", "BentoML", "mosec")
 log = logging.getLogger("bench")
-
-
-def apart(function: Callable[..., T], *args: object) -> T:
-    """In a process that ends afterwards, so that nothing of it burdens the servers' runs."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(function, *args).result()
 
 
 def ours(task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Result:
@@ -40,7 +31,7 @@ def ours(task: str, limits: dict[str, Limit], log_file: Path, quick: bool) -> Re
 
     def around(image_format: str) -> None:
         limit = limits[image_format]
-        now = apart(raw.moment, task, image_format, limit, raw.QUICK if quick else 1.0)
+        now = alone(raw.moment, task, image_format, limit, raw.QUICK if quick else 1.0)
         for rate, value in ((limit.best, now.best), (limit.one_item, now.one_item)):
             rate.add(value, now.others)
 
@@ -53,7 +44,7 @@ def peer(name: str, task: str, limits: dict[str, Limit], log_file: Path, quick: 
     setup = limits["webp"].best.setup
     variants = peers(task, setup.tile, setup.batch if task == "enhance" else 0)[name]
     chosen = better(variants, task, log_file, quick)
-    clock = math.nan if quick else apart(raw.throughput, task, setup, "webp", raw.FINAL_S[task])
+    clock = math.nan if quick else alone(raw.throughput, task, setup, "webp", raw.FINAL_S[task])
     result = measure(chosen, task, log_file, quick, lambda _: None)
     result.clock = clock
     return result
@@ -115,7 +106,7 @@ def main() -> None:
     failures: list[str] = []
     for task in options.tasks:
         log.info("%s: the raw limit", task)
-        limits[task] = apart(raw.limits, task, raw.QUICK if options.quick else 1.0)
+        limits[task] = alone(raw.limits, task, raw.QUICK if options.quick else 1.0)
         for name, limit in limits[task].items():
             log.info("  %s: %.4g items/s with %s", name, limit.best.searched, limit.best.setup)
         results[task], failed = compare(task, limits[task], names, options.out, options.quick)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from multiprocessing import get_context
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from bench import requests as made
 
@@ -36,6 +36,7 @@ TICK_S: Final = 0.001  # the resolution of the event loop's timers
 MOST_CONNECTIONS: Final = 16384
 BROKEN: Final = 0  # instead of a status: the connection was closed or refused
 Now = time.perf_counter
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +285,8 @@ def callers(
     return _run(pool, lambda: _closed_loop(pool, cycle(payloads), concurrency, count, drain_s), None, skip)
 
 
-def alone(function: Callable[..., Summary], *args: Any, **options: Any) -> Summary:  # noqa: ANN401  # passed on as they are
-    """Run `arrivals` or `callers` in a process of its own, as a load generator should be."""
+def alone(function: Callable[..., T], *args: Any, **options: Any) -> T:  # noqa: ANN401  # passed on as they are
+    """In a process of its own, as a load generator should be; it ends afterwards, and burdens no other run."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *args, **options).result()
 
