@@ -1,20 +1,19 @@
-"""Pictures of the studio page for the documentation: `python -m tests.studio_pictures URL PHOTOS OUT`.
-
-PHOTOS holds dress.jpg, stars.jpg and shirt.jpg (clothing dataset, CC0) and cup.webp (a rendered cup, CC0).
-"""
+"""Pictures of the studio page for the documentation: `python -m tests.studio_pictures [URL]`, of a running service."""
 
 import io
 import shutil
 import sys
-from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+
+from tests.conftest import ROOT
 
 DESKTOP = {"viewport": {"width": 1360, "height": 860}}
 TALL = {"viewport": {"width": 1360, "height": 1240}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "has_touch": True, "is_mobile": True}
 LARGEST = 120_000
+PHOTOS = ROOT / "examples"
 
 
 def settled(page, panel):
@@ -25,7 +24,7 @@ def settled(page, panel):
     page.wait_for_timeout(300)
 
 
-def generate(page, photos):
+def generate(page):
     page.click("#generate details.more summary")
     page.fill("#g-seed", "500")
     page.click("#generate details.more summary")
@@ -36,44 +35,44 @@ def generate(page, photos):
     settled(page, "generate")
 
 
-def enhance(page, photos):
-    page.set_input_files("#enhance-photo", photos / "dress.jpg")
+def enhance(page):
+    page.set_input_files("#enhance-photo", PHOTOS / "shirt.jpg")
     page.select_option("#e-preset", "amazon-main")
     page.click("#enhance [type=submit]")
     settled(page, "enhance")
 
 
-def restyle(page, photos):
-    page.set_input_files("#restyle-photo", photos / "cup.webp")
+def restyle(page):
+    page.set_input_files("#restyle-photo", PHOTOS / "bus.jpg")
     page.click("#restyle [type=submit]")
     settled(page, "restyle")
 
 
-def colour(page, photos):
-    page.set_input_files("#restyle-photo", photos / "stars.jpg")
+def colour(page):
+    page.set_input_files("#restyle-photo", PHOTOS / "top.jpg")
     page.locator("#restyle [value=colorway]").check(force=True)
     page.click("#restyle [type=submit]")
     settled(page, "restyle")
 
 
-def compose(page, photos):
+def compose(page):
     page.locator("#compose .backdrops img.drawn").nth(16).wait_for()
-    page.set_input_files("#compose-photo", [photos / name for name in ("dress.jpg", "stars.jpg", "shirt.jpg")])
+    page.set_input_files("#compose-photo", [PHOTOS / name for name in ("blouse.jpg", "polo.jpg", "shirt.jpg")])
     page.locator("#compose [value=studio-sage]").check(force=True)
     settled(page, "compose")
 
 
-def standing(page, photos):
+def standing(page):
     page.locator("#compose .backdrops img.drawn").nth(16).wait_for()
-    page.set_input_files("#compose-photo", photos / "cup.webp")
+    page.set_input_files("#compose-photo", PHOTOS / "bus.jpg")
     page.locator("#compose [value=oak]").check(force=True)
     page.locator("#compose [value=bottom]").check(force=True)
     settled(page, "compose")
     page.evaluate("scrollTo(0, 0)")
 
 
-def refused(page, photos):
-    page.set_input_files("#enhance-photo", photos / "shirt.jpg")
+def refused(page):
+    page.set_input_files("#enhance-photo", PHOTOS / "shirt.jpg")
     page.select_option("#e-background", "transparent")
     page.click("#enhance details.more summary")
     page.select_option("#e-format", "jpeg")
@@ -86,7 +85,7 @@ STATES = {
     "studio-enhance": [("enhance", "light", TALL, enhance)],
     "studio-restyle-dark": [("restyle", "dark", DESKTOP, restyle)],
     "studio-compose": [("compose", "light", DESKTOP, compose)],
-    "studio-empty-dark": [("restyle", "dark", DESKTOP, lambda page, photos: page.wait_for_timeout(300))],
+    "studio-empty-dark": [("restyle", "dark", DESKTOP, lambda page: page.wait_for_timeout(300))],
     "studio-error": [("enhance", "light", DESKTOP, refused)],
     "studio-phone": [
         ("generate", "light", PHONE, generate),
@@ -96,13 +95,13 @@ STATES = {
 }
 
 
-def shot(browser, url, photos, panel, scheme, options, act):
+def shot(browser, url, panel, scheme, options, act):
     """One state of the page."""
     context = browser.new_context(color_scheme=scheme, **options)
     page = context.new_page()
     page.goto(f"{url}/#/{panel}")
     page.locator("#e-preset option >> nth=3").wait_for(state="attached")
-    act(page, photos)
+    act(page)
     page.mouse.move(0, 0)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     context.close()
@@ -127,14 +126,14 @@ def save(picture, path):
             return
 
 
-def main(url, photos, out):
+def main(url):
     with sync_playwright() as run:
         browser = run.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, states in STATES.items():
-            pictures = [shot(browser, url, photos, *state) for state in states]
-            save(beside(pictures) if len(pictures) > 1 else pictures[0], out / f"{name}.webp")
+            pictures = [shot(browser, url, *state) for state in states]
+            save(beside(pictures) if len(pictures) > 1 else pictures[0], ROOT / "docs" / "images" / f"{name}.webp")
         browser.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(*(sys.argv[1:] or ["http://127.0.0.1:8000"]))
