@@ -23,7 +23,7 @@ SHOWN_SIDE = 128
 KINDS = {
     "scenes": "rendered scenes of held-out objects",
     "composites": "composites of held-out products over any ground",
-    "photos": "held-out photos of garments, against GrabCut's curated masks",
+    "photos": "held-out photos of garments, against the masks that they were curated with",
 }
 
 

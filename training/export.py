@@ -100,7 +100,10 @@ class LevelGraph(nn.Module):
 
 
 class CutoutGraph(nn.Module):
-    """image (N, S, S, 3) uint8 -> cutout (N, S, S, 4) uint8 straight RGBA, the colours those of the product alone."""
+    """image (N, S, S, 3) uint8 -> cutout (N, S, S, 4) uint8 straight RGBA, the colours those of the product alone.
+
+    The mean of what the network makes of the picture and of its mirror image, logits and residuals.
+    """
 
     def __init__(self, net: MattingNet, side: int) -> None:
         super().__init__()
@@ -108,7 +111,9 @@ class CutoutGraph(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         rgb = from_bytes(image)
-        logits, residual = self.net(rgb)
+        logits, residual = (
+            (seen + mirrored.flip(-1)) / 2 for seen, mirrored in zip(self.net(rgb), self.net(rgb.flip(-1)), strict=True)
+        )
         # Faint alpha is none and nearly full alpha is full, so that what is sure is exact.
         alpha = ((logits.sigmoid() - 0.02) / 0.96).clamp(0, 1)
         return to_bytes(torch.cat([torch.where(alpha < 1, rgb + residual, rgb), alpha], 1))

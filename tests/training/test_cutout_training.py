@@ -201,7 +201,7 @@ def test_what_is_no_such_network_cannot_be_begun_with(scenes, tmp_path, capsys, 
 
 
 def test_photos_can_be_curated_by_a_published_network(catalogue, tmp_path, capsys):
-    main(["curate", str(catalogue), "--out", str(tmp_path / "out"), "--processes", "1", "--cutout", "models/cutout/4"])
+    main(["curate", str(catalogue), "--out", str(tmp_path / "out"), "--processes", "1", "--cutout", "models/cutout/5"])
     assert int(capsys.readouterr().out.split()[0]) >= 30
     for folder, message in (("models/harmonize/2", "not for cut-outs"), (str(tmp_path), "manifest.json")):
         with pytest.raises(SystemExit):
