@@ -30,8 +30,8 @@ def generate(page):
     page.click("#generate details.more summary")
     page.click("#generate [type=submit]")
     page.locator("#generate img[alt$='seed 500']").wait_for()
-    page.locator("#generate .grid button").nth(2).click()
-    page.locator("#generate .grid button").nth(7).click()
+    page.locator("#generate .grid button").nth(0).click()
+    page.locator("#generate .grid button").nth(1).click()
     settled(page, "generate")
 
 
@@ -43,7 +43,7 @@ def enhance(page):
 
 
 def restyle(page):
-    page.set_input_files("#restyle-photo", PHOTOS / "bus.jpg")
+    page.set_input_files("#restyle-photo", PHOTOS / "blouse.jpg")
     page.click("#restyle [type=submit]")
     settled(page, "restyle")
 
@@ -64,7 +64,7 @@ def compose(page):
 
 def standing(page):
     page.locator("#compose .backdrops img.drawn").nth(16).wait_for()
-    page.set_input_files("#compose-photo", PHOTOS / "bus.jpg")
+    page.set_input_files("#compose-photo", PHOTOS / "tablecloth.jpg")
     page.locator("#compose [value=oak]").check(force=True)
     page.locator("#compose [value=bottom]").check(force=True)
     settled(page, "compose")

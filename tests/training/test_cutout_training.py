@@ -22,7 +22,7 @@ from training.composites import (
 )
 from training.curate import split_of
 from training.evaluate_cutout import score
-from training.export import weights_of
+from training.export import CutoutGraph, weights_of
 from training.matting import batch, matting_terms
 from training.networks.matting import MattingNet
 from training.recipes import RECIPES, quick
@@ -142,6 +142,19 @@ def test_losses_are_least_for_the_truth():
     assert all(right[name] < 0.5 * shifted[name] for name in ("l1", "overlap", "edges", "residual"))
     assert right["cross_entropy"] < shifted["cross_entropy"]
     assert right["l1"] < 1e-3
+
+
+def test_a_mirrored_picture_is_cut_out_alike():
+    """The published graph is the mean over both."""
+    torch.manual_seed(0)
+    graph = CutoutGraph(MattingNet(quick(RECIPES["cutout"]()).network).eval(), 64)
+    picture = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        found, mirrored = graph(picture), graph(picture.flip(2))
+        alone = torch.cat([graph(one[None]) for one in picture])
+    assert (found.int() - mirrored.flip(2).int()).abs().max() <= 1
+    assert (found.int() - alone.int()).abs().max() <= 1
+    assert found[..., 3].float().std() > 1
 
 
 def test_a_perfect_cut_scores_one_and_a_shifted_one_does_not():
