@@ -12,6 +12,7 @@ CALLERS = 6
 SECONDS, WARM_UP_S = 30, 6
 ROUNDS, REQUESTS = 5, 50
 MOST_GROWTH_MB = 2  # a round: 40 kB a request
+MORE_THREADS, MORE_FILES = 4, 12  # of pools that grow when they are needed, and of a second decoder
 
 
 def after(server, traffic):
@@ -41,6 +42,7 @@ def test_mixed_and_hostile_traffic_leaves_no_trace():
         rounds = [after(server, traffic) for _ in range(ROUNDS)]
         assert server.client.get("/readyz").status_code == 200
         idle = server.client.get("/metrics").text
+    warm, last = [one for one in result.samples if one.at >= WARM_UP_S], result.samples[-1]
     print(  # noqa: T201
         f"\n{result.answers.total()} requests, {result.overloads} overloads, {result.server_errors} server errors; "
         + ", ".join(f"{one.pss_mb:.1f} MB, {one.threads} threads, {one.files} descriptors" for one in rounds)
@@ -51,6 +53,8 @@ def test_mixed_and_hostile_traffic_leaves_no_trace():
     assert result.server_errors == 0
     assert result.checks >= 3
     assert result.failed_checks == 0
+    assert last.threads <= min(one.threads for one in warm) + MORE_THREADS
+    assert last.files <= min(one.files for one in warm) + MORE_FILES
     assert growth([one.pss_mb for one in rounds]) < MOST_GROWTH_MB
     assert growth([one.threads for one in rounds]) <= 0
     assert growth([one.files for one in rounds]) <= 0
