@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.conftest import ROOT
+from tests.documents import ADDRESS
 
 DESKTOP = {"viewport": {"width": 1360, "height": 860}}
 TALL = {"viewport": {"width": 1360, "height": 1240}}
@@ -136,4 +137,4 @@ def main(url):
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or ["http://127.0.0.1:8000"]))
+    main(*(sys.argv[1:] or [f"http://{ADDRESS}"]))
