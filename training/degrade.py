@@ -36,7 +36,7 @@ class Degradation:
 
 def reduce_clean(rgb: Pixels, scale: int) -> Pixels:
     """(H, W, 3) uint8 -> (H / scale, W / scale, 3): antialiased bicubic, the standard protocol's reduction."""
-    return reduced(rgb.astype(np.float32), rgb.shape[0] // scale, rgb.shape[1] // scale).round().astype(np.uint8)
+    return reduced_patches(torch.from_numpy(np.ascontiguousarray(rgb))[None], scale)[0].numpy()
 
 
 def reduced(rgb: Floats, height: int, width: int) -> Floats:
@@ -104,8 +104,16 @@ def degraded(clean: Pixels, scale: int, settings: Degradation, random: torch.Gen
 
 
 def reduced_patches(clean: Tensor, scale: int) -> Tensor:
-    """(N, S, S, 3) uint8 -> (N, S / scale, S / scale, 3) uint8: `reduce_clean` of each, on any device."""
-    side = clean.shape[1] // scale
-    planes = clean.permute(0, 3, 1, 2).float()
-    small = F.interpolate(planes, (side, side), mode="bicubic", antialias=True, align_corners=False)
-    return small.clamp(0, 255).round().byte().permute(0, 2, 3, 1)
+    """(N, H, W, 3) uint8 -> (N, H / scale, W / scale, 3) uint8: `reduce_clean` of each, on any device.
+
+    As MATLAB's `imresize`, which made the standard pairs, does it: pictures are mirrored at their edges, columns are
+    reduced before rows, and each time values are rounded.
+    """
+    planes = clean.permute(0, 3, 2, 1).float()
+    for _ in range(2):
+        edge = 2 * scale
+        planes = torch.cat([planes[..., :edge].flip(-1), planes, planes[..., -edge:].flip(-1)], -1)
+        size = (planes.shape[-2], planes.shape[-1] // scale)
+        planes = F.interpolate(planes, size, mode="bicubic", antialias=True, align_corners=False)[..., 2:-2]
+        planes = (planes.clamp(0, 255) + 0.5).floor().transpose(-1, -2)
+    return planes.byte().permute(0, 3, 2, 1)

@@ -26,6 +26,8 @@ from training.pictures import Pixels, sheet
 LARGE = 1000
 """px of the short side from which on a photo is sharp enough at half of its size, too."""
 
+ORIENTATIONS = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationRecipe:
@@ -43,13 +45,24 @@ class RestorationRecipe:
     most_gradient: float | None = None
     drawings: int = 0  # pictures that are drawn, beside the photos
     halvings: int = 1  # of photos, before they are taken to be clean
+    agreement: float = 0.0  # weight of what the average says of a patch, of clean ones; see `RestorationTrainer`
     start: str = ""  # SHA-256 of the published graph that it began with
     seed: int = 0
     bf16: bool = True
 
+    def __post_init__(self) -> None:
+        if self.agreement and (self.degradation.clean_share != 1 or self.batch_size % ORIENTATIONS):
+            raise ValueError(f"agreement is about clean patches, a multiple of {ORIENTATIONS}")
+
 
 class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
-    """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`."""
+    """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`.
+
+    With `agreement`, each clean patch comes in its four orientations, a batch in all, and besides the truth there is
+    what the network's own average makes of them, turned back and averaged again: a geometric ensemble (Lim et al. 2017,
+    EDSR+) teaches the network that it is made of (as Tarvainen & Valpola 2017, mean teacher). The truth says what no
+    network can know, too, so its gradients are mostly noise; the ensemble's answers are not.
+    """
 
     def __init__(self, recipe: RestorationRecipe, data: Photos, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
@@ -76,13 +89,17 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
     def step(self, index: int, random: torch.Generator) -> dict[str, Tensor]:
         self.averaged.prepare(index, annealed(self.recipe.lr, index, self.recipe.steps))
         if self._clean:
-            return self._learn(self.data.places(self.batch_size, self.recipe.patch, random))
+            count = self.batch_size // ORIENTATIONS if self.recipe.agreement else self.batch_size
+            return self._learn(self.data.places(count, self.recipe.patch, random))
         return self._learn(*(self.ahead.batch(index) if self.ahead else self.pairs(random)))
 
     def _learn_clean(self, places: Tensor) -> dict[str, Tensor]:
         clean = cut(self.data.pixels, places, self.recipe.patch)
+        small = reduced_patches(clean, self.recipe.scale)
+        if self.recipe.agreement:
+            small, clean = turned(small), turned(clean)
         levels = torch.zeros(len(clean), device=clean.device)
-        return self._learn_pairs(reduced_patches(clean, self.recipe.scale), clean, levels)
+        return self._learn_pairs(small, clean, levels)
 
     def _learn_pairs(self, small: Tensor, clean: Tensor, levels: Tensor) -> dict[str, Tensor]:
         lr, hr, net = (
@@ -93,8 +110,18 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
         terms = {"l1": F.l1_loss(output.float(), hr if isinstance(net, EnhanceNet) else levels)}
-        self.averaged.descend(terms, {"l1": 1.0})
+        if self.recipe.agreement:
+            terms["agreement"] = F.l1_loss(output.float(), self._agreed(lr))
+        self.averaged.descend(terms, {"l1": 1.0, "agreement": self.recipe.agreement})
         return {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _agreed(self, lr: Tensor) -> Tensor:
+        """Of patches as `turned` gives them (N, 3, S, S): the average's mean answer to the four of each, turned so."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            answers = self.averaged.ema(lr).float().chunk(ORIENTATIONS)
+        back = [answer.rot90(-times, (2, 3)) for times, answer in enumerate(answers)]
+        return turned(torch.stack(back).mean(0), (2, 3))
 
     def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
         """As `loop.Trainer`."""
@@ -102,8 +129,14 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         self._learn.forget()
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with these weights where there are any, and with random ones elsewhere."""
-        self.averaged.begin({**self.averaged.net.state_dict(), **weights})
+        """Begin with these weights where there are any, and with random ones elsewhere.
+
+        Blocks that they do not have change nothing at first.
+        """
+        own = self.averaged.net.state_dict()
+        if weights:
+            own |= {name: torch.zeros_like(one) for name, one in own.items() if name.endswith("second.weight")}
+        self.averaged.begin({**own, **weights})
 
     @torch.no_grad()
     def picture(self) -> Pixels:
@@ -117,6 +150,11 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         rows = torch.stack(columns, 1).flatten(0, 1)
         pixels = (rows.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         return sheet(list(pixels), columns=len(columns))
+
+
+def turned(square: Tensor, axes: tuple[int, int] = (1, 2)) -> Tensor:
+    """(N, ...) -> (4 N, ...): all of them as they are, then turned by a quarter, by a half, by three quarters."""
+    return torch.cat([square.rot90(times, axes) for times in range(ORIENTATIONS)])
 
 
 def read_clean(folder: Path, split: str, least: int, halvings: int = 1) -> list[Pixels]:

@@ -1,6 +1,7 @@
 """What the networks learn from is read right, or refused with a reason."""
 
 import gzip
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -114,12 +115,46 @@ def test_degraded_patches_fit_and_are_the_same_for_the_same_seed():
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize("scale", [2, 4])
-def test_patches_are_reduced_together_as_one_by_one(scale):
-    clean = random_picture(4, 32, 32, 3)
+def cubic(x):
+    """The kernel of Keys 1981 with a = -1/2."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0))
 
-    together = reduced_patches(torch.from_numpy(clean), scale).numpy()
-    assert (together == np.stack([reduce_clean(patch, scale) for patch in clean])).all()
+
+def reduced_columns(values, scale):
+    """(H, W, 3) -> (H / scale, W, 3) as MATLAB's `imresize` does it, in sums that are written out."""
+    height = len(values)
+    centre = scale * np.arange(height // scale) + (scale - 1) / 2
+    rows = np.arange(-2 * scale, height + 2 * scale)
+    weights = cubic((centre[:, None] - rows) / scale)
+    mirrored = np.where(rows < 0, -rows - 1, np.where(rows >= height, 2 * height - 1 - rows, rows))
+    sums = np.einsum("or,rwc->owc", weights / weights.sum(1, keepdims=True), values[mirrored])
+    return np.floor(sums + 0.5).clip(0, 255)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_clean_pictures_are_reduced_as_the_standard_protocol_has_it(scale):
+    clean = random_picture(4, 32, 48, 3)
+    expected = []
+    for picture in clean.astype(float):
+        columns = reduced_columns(picture, scale)
+        expected.append(reduced_columns(columns.transpose(1, 0, 2), scale).transpose(1, 0, 2))
+
+    assert (reduced_patches(torch.from_numpy(clean), scale).numpy() == expected).all()
+    assert (reduce_clean(clean[0], scale) == expected[0]).all()
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_reduction_is_that_of_published_pairs(scale):
+    pairs = sorted((Path(__file__).parents[3] / "shared" / "eval" / "set5").glob(f"x{scale}_*_LR.png"))
+    if not pairs:
+        pytest.skip("no standard pairs beside the project")
+    for path in pairs:
+        small, large = read_rgb(path), read_rgb(path.with_name(path.name.replace("LR", "HR")))
+        found = reduce_clean(large[: scale * small.shape[0], : scale * small.shape[1]], scale)
+        # Their large pictures were cropped after the reduction.
+        assert (found == small)[3:-3, 3:-3].all()
 
 
 def test_patches_come_from_inside_the_photos():
