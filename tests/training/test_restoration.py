@@ -31,8 +31,8 @@ def disagreement(made):
     return float(answers(made).std(0).mean())
 
 
-def taught(steps=100, **changes):
-    made = trainer(steps=steps, batch_size=16, bf16=False, **changes)
+def taught(agreed_steps, steps=100):
+    made = trainer(steps=steps, batch_size=16, bf16=False, agreed_steps=agreed_steps)
     for index in range(steps):
         made.step(index, torch.Generator().manual_seed(index))
     return made
@@ -41,7 +41,7 @@ def taught(steps=100, **changes):
 def test_a_patch_has_one_answer_in_its_four_orientations():
     made = trainer()
     square = torch.rand(3, 3, 24, 24)
-    found = made._agreed(turned(square, (2, 3))).chunk(4)
+    found = made.agreed(turned(square, (2, 3))).chunk(4)
 
     for times, one in enumerate(found):
         assert torch.equal(one, found[0].rot90(times, (2, 3)))
@@ -51,9 +51,9 @@ def test_a_patch_has_one_answer_in_its_four_orientations():
 
 
 def test_who_is_taught_by_its_own_mean_agrees_with_itself():
-    alone, together = taught(agreement=0.0), taught(agreement=20.0)
+    alone, together = taught(agreed_steps=0), taught(agreed_steps=100)
 
-    assert disagreement(together) < 0.5 * disagreement(alone)
+    assert disagreement(together) < 0.6 * disagreement(alone)
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
