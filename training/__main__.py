@@ -126,7 +126,7 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
     add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
-    if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2", "upscale-x2-deeper"):
+    if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2"):
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "cascade-128":
         command.add_argument(
@@ -221,15 +221,12 @@ def prepare(
 def prepare_restoration(
     recipe: RestorationRecipe, folders: list[Path], device: str, start: Path | None
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
-    """As `prepare`, for restoration; an enhancer may begin with one of another scale or of fewer blocks."""
+    """As `prepare`, for restoration; an enhancer may begin with one of another scale, but for the last layer."""
     weights: dict[str, torch.Tensor] = {}
     if start is not None and isinstance(recipe.network, EnhanceConfig):
-        published = network_of(start)
-        if published.blocks > recipe.network.blocks:
-            raise ExportError(f"{start} has {published.blocks} blocks, the recipe {recipe.network.blocks}")
-        own = replace(recipe.network, scale=published.scale, blocks=published.blocks)
-        weights, digest = weights_of(start, EnhanceNet(own))
-        if published.scale != recipe.scale:
+        scale = scale_of(start)
+        weights, digest = weights_of(start, EnhanceNet(replace(recipe.network, scale=scale)))
+        if scale != recipe.scale:
             weights = {name: tensor for name, tensor in weights.items() if not name.startswith("tail.")}
         recipe = replace(recipe, start=digest)
     kinds = [read_clean(folder, "train", recipe.patch, recipe.halvings) for folder in folders]
@@ -241,14 +238,14 @@ def prepare_restoration(
     return recipe, trainer, counts
 
 
-def network_of(start: Path) -> EnhanceConfig:
-    """The network of a published enhancer.
+def scale_of(start: Path) -> int:
+    """How many times larger a published version makes a picture.
 
     Raises:
         ExportError: it is no enhancer's.
     """
     try:
-        return EnhanceConfig(**json.loads((start / "manifest.json").read_text())["recipe"]["network"])
+        return int(json.loads((start / "manifest.json").read_text())["scale"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{start} holds no published enhancer: {error}") from error
 

@@ -158,13 +158,6 @@ def upscale_x2() -> RestorationRecipe:
     )
 
 
-def upscale_x2_deeper() -> RestorationRecipe:
-    """A published upscale-x2 (--start) with two blocks more, at last taught by its own mean: an hour on one core."""
-    network = EnhanceConfig(channels=48, blocks=16, restores=False)
-    deeper = replace(upscale_x2(), name="upscale-x2-deeper", network=network)
-    return replace(deeper, steps=10_500, batch_size=16, lr=3e-4, agreed_steps=3500)
-
-
 def upscale_x4() -> RestorationRecipe:
     """Four times the size of a clean picture, and nothing else: three minutes on a GPU."""
     network = EnhanceConfig(channels=48, blocks=14, scale=4, restores=False)
@@ -264,7 +257,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "enhance-x2-fast": enhance_x2_fast,
     "enhance-x4": enhance_x4,
     "upscale-x2": upscale_x2,
-    "upscale-x2-deeper": upscale_x2_deeper,
     "upscale-x4": upscale_x4,
     "restoration-level": restoration_level,
     "cutout": cutout,
@@ -300,11 +292,8 @@ def quick(recipe: Recipe) -> Recipe:
         faint = WatermarkConfig(size=32, hiding=(4, 4, 4), reading=(4, 4, 4, 4), message=2)
         return replace(recipe, network=faint, sides=(32,), steps=8, batch_size=2)
     if isinstance(recipe.network, EnhanceConfig):
-        shallow = replace(recipe.network, channels=8, blocks=1)
-        if recipe.agreed_steps:  # from a quick twin that has a block less
-            deeper = replace(shallow, blocks=2)
-            return replace(recipe, network=deeper, steps=8, batch_size=4, drawings=4, agreed_steps=4)
-        return replace(recipe, network=shallow, steps=8, batch_size=2, drawings=4)
+        thin_enhancer = replace(recipe.network, channels=8, blocks=1)
+        return replace(recipe, network=thin_enhancer, steps=8, batch_size=2, drawings=4)
     return replace(recipe, network=LevelConfig(channels=(4, 4, 4, 4)), steps=8, batch_size=2)
 
 

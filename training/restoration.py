@@ -26,8 +26,6 @@ from training.pictures import Pixels, sheet
 LARGE = 1000
 """px of the short side from which on a photo is sharp enough at half of its size, too."""
 
-ORIENTATIONS = 4
-
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationRecipe:
@@ -45,25 +43,13 @@ class RestorationRecipe:
     most_gradient: float | None = None
     drawings: int = 0  # pictures that are drawn, beside the photos
     halvings: int = 1  # of photos, before they are taken to be clean
-    agreed_steps: int = 0  # the last ones, in which an average teaches, too; see `RestorationTrainer`
-    agreement: float = 4.0  # its weight
     start: str = ""  # SHA-256 of the published graph that it began with
     seed: int = 0
     bf16: bool = True
 
-    def __post_init__(self) -> None:
-        if self.agreed_steps and (self.degradation.clean_share != 1 or self.batch_size % ORIENTATIONS):
-            raise ValueError(f"agreed steps are about clean patches, a multiple of {ORIENTATIONS}")
-
 
 class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
-    """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`.
-
-    In the last `agreed_steps`, each clean patch comes in its four orientations, a batch in all, and besides the truth
-    there is what the network's own average makes of them, turned back and averaged again: a geometric ensemble (Lim et
-    al. 2017, EDSR+) teaches the network that it is made of (as Tarvainen & Valpola 2017, mean teacher). The truth says
-    what no network can know, too, so its gradients are mostly noise; the ensemble's answers are not.
-    """
+    """Trains an `EnhanceNet` to undo a degradation, or a `LevelNet` to measure it; see `loop.Trainer`."""
 
     def __init__(self, recipe: RestorationRecipe, data: Photos, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
@@ -76,7 +62,6 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         self._clean = recipe.degradation.clean_share == 1
         self.data = data.to(self.device) if self._clean else data
         self._learn = Graphed(self._learn_clean if self._clean else self._learn_pairs, self.device)
-        self._agree = Graphed(self._learn_agreed, self.device)
         # JPEG is made by processors, so a GPU has as many of them to help it as there are threads.
         busy = self.device.type == "cuda" and not self._clean
         self.ahead = Ahead(self.pairs, recipe.seed, recipe.steps, torch.get_num_threads()) if busy else None
@@ -90,8 +75,6 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
 
     def step(self, index: int, random: torch.Generator) -> dict[str, Tensor]:
         self.averaged.prepare(index, annealed(self.recipe.lr, index, self.recipe.steps))
-        if index >= self.steps - self.recipe.agreed_steps:
-            return self._agree(self.data.places(self.batch_size // ORIENTATIONS, self.recipe.patch, random))
         if self._clean:
             return self._learn(self.data.places(self.batch_size, self.recipe.patch, random))
         return self._learn(*(self.ahead.batch(index) if self.ahead else self.pairs(random)))
@@ -101,52 +84,26 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         levels = torch.zeros(len(clean), device=clean.device)
         return self._learn_pairs(reduced_patches(clean, self.recipe.scale), clean, levels)
 
-    def _learn_agreed(self, places: Tensor) -> dict[str, Tensor]:
-        clean = cut(self.data.pixels, places, self.recipe.patch)
-        small = turned(reduced_patches(clean, self.recipe.scale), (1, 2))
-        levels = torch.zeros(len(small), device=small.device)
-        return self._learn_pairs(small, turned(clean, (1, 2)), levels, agreed=True)
-
-    def _learn_pairs(self, small: Tensor, clean: Tensor, levels: Tensor, *, agreed: bool = False) -> dict[str, Tensor]:
+    def _learn_pairs(self, small: Tensor, clean: Tensor, levels: Tensor) -> dict[str, Tensor]:
         lr, hr, net = (
             from_bytes(small).contiguous(memory_format=torch.channels_last),
             from_bytes(clean),
             self.averaged.net,
         )
-        with self._cast():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             output = net(lr, levels) if isinstance(net, EnhanceNet) else net(lr)
         terms = {"l1": F.l1_loss(output.float(), hr if isinstance(net, EnhanceNet) else levels)}
-        if agreed:
-            terms["agreement"] = F.l1_loss(output.float(), self.agreed(lr))
-        self.averaged.descend(terms, {"l1": 1.0, "agreement": self.recipe.agreement})
+        self.averaged.descend(terms, {"l1": 1.0})
         return {name: term.detach() for name, term in terms.items()}
-
-    @torch.no_grad()
-    def agreed(self, lr: Tensor) -> Tensor:
-        """Of patches as `turned` gives them (N, 3, S, S): the average's mean answer to the four of each, turned so."""
-        with self._cast():
-            answers = self.averaged.ema(lr).float().chunk(ORIENTATIONS)
-        back = [answer.rot90(-times, (2, 3)) for times, answer in enumerate(answers)]
-        return turned(torch.stack(back).mean(0), (2, 3))
-
-    def _cast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
     def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
         """As `loop.Trainer`."""
         super().restore(groups)
         self._learn.forget()
-        self._agree.forget()
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with these weights where there are any, and with random ones elsewhere.
-
-        Blocks that they do not have change nothing at first.
-        """
-        own = self.averaged.net.state_dict()
-        if weights:
-            own |= {name: torch.zeros_like(one) for name, one in own.items() if name.endswith("second.weight")}
-        self.averaged.begin({**own, **weights})
+        """Begin with these weights where there are any, and with random ones elsewhere."""
+        self.averaged.begin({**self.averaged.net.state_dict(), **weights})
 
     @torch.no_grad()
     def picture(self) -> Pixels:
@@ -160,11 +117,6 @@ class RestorationTrainer(AveragedTrainer[EnhanceNet | LevelNet]):
         rows = torch.stack(columns, 1).flatten(0, 1)
         pixels = (rows.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         return sheet(list(pixels), columns=len(columns))
-
-
-def turned(square: Tensor, axes: tuple[int, int]) -> Tensor:
-    """(N, ...) -> (4 N, ...): all of them as they are, then turned by a quarter, by a half, by three quarters."""
-    return torch.cat([square.rot90(times, axes) for times in range(ORIENTATIONS)])
 
 
 def read_clean(folder: Path, split: str, least: int, halvings: int = 1) -> list[Pixels]:

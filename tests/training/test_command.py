@@ -135,20 +135,6 @@ def test_an_enhancer_of_another_scale_says_what_it_began_with(models, name, scal
     assert manifest["recipe"]["start"] == began["sha256"]
 
 
-def test_an_enhancer_is_trained_on_with_more_blocks_but_not_with_fewer(models, catalogue, tmp_path, capsys):
-    common = ["--quick", "--data", str(catalogue), *SLOW]
-    deeper = ["upscale-x2-deeper", "--out", str(tmp_path / "deeper"), "--start", str(models / "upscale-x2" / "1")]
-    main([*deeper, *common])
-    main(["export", str(tmp_path / "deeper"), "--name", "upscale-x2", "--models", str(tmp_path), *FACTS])
-    manifest = json.loads((tmp_path / "upscale-x2" / "1" / "manifest.json").read_text())
-
-    assert manifest["recipe"]["network"]["blocks"] == 2
-    assert manifest["margin"] == 6
-    with pytest.raises(SystemExit):
-        main(["upscale-x2", "--out", str(tmp_path / "run"), "--start", str(tmp_path / "upscale-x2" / "1"), *common])
-    assert "has 2 blocks, the recipe 1" in capsys.readouterr().err
-
-
 def test_an_enhancer_of_the_same_scale_is_trained_on_as_it_is(models, catalogue):
     start = models / "upscale-x2" / "1"
     recipe, trainer, _ = prepare(quick(RECIPES["upscale-x2"]()), [catalogue], "cpu", start)
