@@ -109,9 +109,8 @@ def reduced_patches(clean: Tensor, scale: int) -> Tensor:
     As MATLAB's `imresize`, which made the standard pairs, does it: pictures are mirrored at their edges, columns are
     reduced before rows, and each time values are rounded.
     """
-    planes = clean.permute(0, 3, 2, 1).float()
+    planes, edge = clean.permute(0, 3, 2, 1).float(), 2 * scale
     for _ in range(2):
-        edge = 2 * scale
         planes = torch.cat([planes[..., :edge].flip(-1), planes, planes[..., -edge:].flip(-1)], -1)
         size = (planes.shape[-2], planes.shape[-1] // scale)
         planes = F.interpolate(planes, size, mode="bicubic", antialias=True, align_corners=False)[..., 2:-2]

@@ -223,9 +223,9 @@ def render(
 INTRODUCTION = """\
 Through three networks that no loss has ever used: a classifier of the classes, a self-supervised encoder, and one with
 random weights (`training/evaluators/`). Every row is compared with the same {count} held-out products (test and
-validation split), in the same number and the same mix of classes. The floor is what training products reach; the
-ceilings are what these reach once they are blurred (sigma 1.5 px), noisy (sigma 20 of 255), or melted into one mean a
-class. Written by:"""
+validation split), in the same mix of classes and the same number, for KID in four times that number. The floor is what
+training products reach; the ceilings are what these reach once they are blurred (sigma 1.5 px), noisy (sigma 20 of
+255), or melted into one mean a class. Written by:"""
 EXPLANATION = """\
 *KID* (Binkowski et al. 2018): unbiased, in thousandths, ± the standard deviation over 100 subsets of 100. *Fréchet*
 (Heusel et al. 2017): shrunk covariances of 64 features. *Density*, *coverage* (Naeem et al. 2020): five neighbours;

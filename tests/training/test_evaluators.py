@@ -99,6 +99,20 @@ def test_blur_is_caught_by_the_frechet_distance(yardstick, honest):
         assert found[f"frechet {look}"] > times * honest[f"frechet {look}"]
 
 
+def test_the_kernel_distance_looks_at_four_times_as_many_products_as_are_held_out():
+    few = Yardstick(products(60, 0), products(10, 1), load_evaluators(), per_class=10)
+    new = products(40, 2)
+    spoiled = replace(new, pictures=new.pictures.copy())
+    later = np.arange(len(new.labels)) % 40 >= 10  # than the first of each class, as many as are held out
+    spoiled.pictures[later] = blurred(new.pictures[later], 4)
+    fine, worse = (few.measure(Sample("made", data)).overall for data in (new, spoiled))
+
+    assert few.count == 40
+    for look in ("evaluator-classifier", EYE, "evaluator-random"):
+        assert worse[f"kid {look}"] > fine[f"kid {look}"] + fine[f"spread {look}"]
+        assert worse[f"frechet {look}"] == fine[f"frechet {look}"]
+
+
 def test_puzzles_have_their_answers():
     pictures = torch.arange(2 * 16.0).reshape(2, 1, 4, 4).repeat(200, 1, 1, 1)
     mixed, answer = puzzles(pictures, torch.Generator().manual_seed(0))
