@@ -51,9 +51,13 @@ class Sample:
     data: Labelled
     seen: str = ""  # images in its training
 
+    def rows(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which are the first `counts[c]` of each class c, class by class."""
+        return np.concatenate([np.flatnonzero(self.data.labels == c)[:n] for c, n in enumerate(counts)])
+
     def part(self, counts: NDArray[np.int64]) -> Labelled:
         """The first `counts[c]` of each class c."""
-        index = np.concatenate([np.flatnonzero(self.data.labels == c)[:n] for c, n in enumerate(counts)])
+        index = self.rows(counts)
         return replace(self.data, pictures=self.data.pictures[index], labels=self.data.labels[index])
 
 
@@ -131,11 +135,11 @@ class Yardstick:
     def measure(self, sample: Sample) -> Figures:
         """All figures of a sample of `count` products a class."""
         found, part = Figures(sample.name, sample.seen), sample.part(self.mix)
-        several = sample.part(TIMES * self.mix)
-        even = sample.part(self.each)
+        several, even = sample.part(TIMES * self.mix), sample.part(self.each)
+        first = np.isin(sample.rows(TIMES * self.mix), sample.rows(self.mix))
         for one in self.evaluators:
-            features, unseen = self.look(one, part), self._unseen[one.name]
-            distance = kid(self.look(one, several), unseen)
+            seen, unseen = self.look(one, several), self._unseen[one.name]
+            features, distance = seen[first], kid(seen, unseen)
             found.overall[f"kid {one.name}"], found.overall[f"spread {one.name}"] = distance.value, distance.spread
             found.overall[f"frechet {one.name}"] = frechet(features, unseen)
             density, coverage = density_and_coverage(features, unseen)
