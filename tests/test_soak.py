@@ -5,7 +5,9 @@ from itertools import islice, pairwise
 
 import pytest
 
+from app.settings import cores
 from bench.pictures import photo
+from bench.processes import tree
 from bench.soak import ask, sample, soak
 from bench.traffic import cases
 from tests.conftest import running
@@ -13,19 +15,29 @@ from tests.conftest import running
 CALLERS = 6
 SECONDS, WARM_UP_S = 30, 6
 ROUNDS, REQUESTS = 5, 50
+TRIES = 10
+UNDECODED = 3  # processes that are no decoders: supervisor, server, and the template that decoders are forked from
 MOST_GROWTH_MB = 2  # a round: 40 kB a request
 
 
-def see_the_largest(client):
-    """What takes the most threads, by as many callers as the soak has: what comes after it is a leak."""
+def see_the_largest(server):
+    """What takes the most threads, by as many callers as the soak has: what comes after it is a leak.
+
+    A second decoder comes only when two uploads are decoded at one moment, so they are asked until it has; its threads
+    and descriptors would pass for a leak later.
+    """
 
     def edit(scale):
-        headers = {"Content-Type": "image/jpeg"}
-        assert client.post("/enhance", params={"scale": scale}, content=photo(512, 512), headers=headers).is_success
-        assert client.post("/generate", json={"count": 4, "size": 256}).is_success
+        headers, data = {"Content-Type": "image/jpeg"}, photo(512, 512)
+        assert server.client.post("/enhance", params={"scale": scale}, content=data, headers=headers).is_success
+        assert server.client.post("/generate", json={"count": 4, "size": 256}).is_success
 
     with ThreadPoolExecutor(CALLERS) as threads:
-        list(threads.map(edit, [4] * CALLERS + [2] * CALLERS))
+        for _ in range(TRIES):
+            list(threads.map(edit, [4] * CALLERS + [2] * CALLERS))
+            if len(tree(server.process.pid)) >= UNDECODED + cores():
+                break
+    return sample([server.process.pid], 0)
 
 
 def after(server, traffic):
@@ -50,7 +62,7 @@ def test_mixed_and_hostile_traffic_leaves_no_trace():
     """Half of the requests are such as nobody should send. Counts are of all processes together."""
     traffic = list(islice((case for case in cases(CALLERS) if not case.pause_s), REQUESTS))
     with running(LOG_LEVEL="warning") as server:
-        see_the_largest(server.client)
+        largest = see_the_largest(server)
         url, pids = str(server.client.base_url), [server.process.pid]
         result = soak(url, pids, SECONDS, concurrency=CALLERS, warm_up_s=WARM_UP_S, check_every_s=8)
         rounds = [after(server, traffic) for _ in range(ROUNDS)]
@@ -67,7 +79,7 @@ def test_mixed_and_hostile_traffic_leaves_no_trace():
     assert result.server_errors == 0
     assert result.checks >= 4
     assert result.failed_checks == 0
-    assert last.threads <= max(one.threads for one in warm[:3])
+    assert last.threads <= max(one.threads for one in (largest, *warm[:3]))
     assert last.files <= min(one.files for one in warm) + 2
     assert growth([one.pss_mb for one in rounds]) < MOST_GROWTH_MB
     assert growth([one.threads for one in rounds]) <= 0
