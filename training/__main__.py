@@ -126,7 +126,7 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a training; the same command again resumes it."""
     add_data(command, "what the recipe learns from; cutout takes several: curated photos, scenes, pictures as grounds")
     command.add_argument("--out", type=Path, default=Path("runs") / name, help="the run folder (default: %(default)s)")
-    if name.startswith("cutout") or name in ("enhance-x4", "upscale-x2"):
+    if name.startswith(("cutout", "enhance", "upscale")):
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "cascade-128":
         command.add_argument(

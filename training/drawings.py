@@ -10,11 +10,14 @@ import math
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from training.pictures import Pixels
 
 FINER = 3
 """How much larger a picture is drawn than it is kept, so that its edges fall anywhere between pixels."""
+BLUR = (0.1, 0.7)
+"""How soft the edges are: standard deviation in px, as of a lens."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%+-./"
 
 
@@ -35,7 +38,8 @@ def picture(side: int, random: np.random.Generator) -> Pixels:
         size = FINER * 3 / math.sqrt(random.uniform((3 / (0.4 * side)) ** 2, 1))
         center = tuple(int(at) for at in random.integers(0, large, 2))
         SHAPES[random.integers(len(SHAPES))](canvas, center, size, random)
-    return np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    canvas = cv2.GaussianBlur(canvas, (0, 0), FINER * random.uniform(*BLUR))
+    return np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def colour(random: np.random.Generator) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import torch
 
 from training.augment import augment
 from training.curate import duplicates, shape_scores, shrink_rgba, split_of
-from training.data import DataError, read_fashion_mnist, read_idx, read_photos
+from training.data import DataError, halve, read_fashion_mnist, read_idx, read_photos
 from training.degrade import Degradation, degrade, degraded, reduce_clean, reduced_patches
 from training.networks.blocks import smooth
 from training.patches import TRIES, Photos, cut
@@ -73,6 +73,18 @@ def test_photos_are_halved_as_often_as_told_and_what_is_too_small_for_that_less_
     assert [sides["small", halvings] for halvings in (0, 1, 2)] == [150, 75, 75]
     with pytest.raises(DataError, match="has no train photo"):
         read_clean(tmp_path / "small", "train", 200, 2)
+
+
+@pytest.mark.parametrize(("frequency", "least", "most"), [(0.1, 90, 100), (0.4, 0, 5), (0.45, 0, 2)])
+def test_halving_keeps_what_the_half_can_show_and_leaves_no_trace_of_the_rest(frequency, least, most):
+    """A grating of amplitude 100; the half shows 0.25 cycles a pixel. The mean of each square would leave 31 and 16."""
+    wave = 128 + 100 * np.cos(2 * np.pi * frequency * np.arange(256))
+    picture = np.tile(wave.round().astype(np.uint8)[None, :, None], (65, 1, 3))
+
+    half = halve(picture)
+
+    assert half.shape == (32, 128, 3)
+    assert least <= np.sqrt(2) * half[4:-4, 4:-4].std() <= most
 
 
 def test_a_transparent_picture_is_read_over_white(tmp_path):
