@@ -38,8 +38,8 @@ def picture(side: int, random: np.random.Generator) -> Pixels:
         size = FINER * 3 / math.sqrt(random.uniform((3 / (0.4 * side)) ** 2, 1))
         center = tuple(int(at) for at in random.integers(0, large, 2))
         SHAPES[random.integers(len(SHAPES))](canvas, center, size, random)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), FINER * random.uniform(*BLUR))
-    return np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.BICUBIC))
+    soft = cv2.GaussianBlur(canvas, (0, 0), FINER * random.uniform(*BLUR))
+    return np.asarray(Image.fromarray(soft).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def colour(random: np.random.Generator) -> tuple[int, int, int]:

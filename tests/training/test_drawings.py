@@ -13,7 +13,7 @@ def test_the_same_seed_draws_the_same_pictures_and_more_of_them_are_no_others():
 
 
 def test_pictures_have_flat_parts_and_clean_edges():
-    steps = np.abs(np.diff(np.stack(drawn(8, 96)).astype(int), axis=2)).max(-1)
+    steps = np.abs(np.diff(np.stack(drawn(8, 192)).astype(int), axis=2)).max(-1)
 
     assert (steps <= 2).mean() > 0.6
     assert (steps >= 40).mean() > 0.01
