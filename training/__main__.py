@@ -145,7 +145,7 @@ def add_export(command: argparse.ArgumentParser) -> None:
     """The facts that a run does not know are asked for: nobody should have to guess a model's licence."""
     command.add_argument("folder", type=Path, help="a run folder")
     command.add_argument("--models", type=Path, default=Path("models"))
-    command.add_argument("--name", help="publish under this name (default: the recipe's)")
+    command.add_argument("--name", help="publish under this name (default: the recipe's, without -tune)")
     command.add_argument("--training-data", required=True, help="what it learned from, in words")
     command.add_argument("--data-licence", required=True)
     command.add_argument("--weights-licence", required=True)

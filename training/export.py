@@ -438,7 +438,9 @@ def samples(graph: GenerateGraph, rows: int = 8) -> NDArray[np.uint8]:
 
 
 def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None = None) -> list[Path]:
-    """Export the run's averaged network as the next version of `name` (the recipe's by default); gives the new folder.
+    """Export the run's averaged network as the next version of `name`; gives the new folder.
+
+    By default the name is the recipe's, or what its `-tune` trains on.
 
     Where a run has made a pair, there are two.
 
@@ -450,7 +452,7 @@ def publish(run: Path, models: Path, facts: Mapping[str, Any], name: str | None 
     """
     weights, state = averaged_of(run)
     recipe = state["recipe"]
-    name = name or recipe["name"]
+    name = name or recipe["name"].removesuffix("-tune")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ExportError(f"{name!r} is no name for a model: use small letters, digits and single hyphens")
     graphs = graphs_of(recipe, weights)

@@ -36,7 +36,11 @@ def models(catalogue, curated, tmp_path_factory):
     run, start = home / "runs" / "cascade-128", home / "runs" / "garments-64"
     main(["cascade-128", "--quick", "--data", str(curated), "--out", str(run), "--start", str(start), *SLOW])
     main(["export", str(run), "--models", str(home / "models"), *FACTS])
-    for name, other in (("enhance-x4", "enhance-x2"), ("upscale-x2", "upscale-x4")):
+    for name, other in (
+        ("enhance-x4", "enhance-x2"),
+        ("upscale-x2", "upscale-x4"),
+        ("upscale-x2-tune", "upscale-x2"),
+    ):
         run, start = home / "runs" / name, home / "models" / other / "1"
         main([name, "--quick", "--data", str(catalogue), "--out", str(run), "--start", str(start), *SLOW])
         main(["export", str(run), "--models", str(home / "models"), *FACTS])
@@ -135,9 +139,16 @@ def test_an_enhancer_of_another_scale_says_what_it_began_with(models, name, scal
     assert manifest["recipe"]["start"] == began["sha256"]
 
 
+def test_what_was_trained_on_is_the_next_version(models):
+    first, second = (json.loads((models / "upscale-x2" / n / "manifest.json").read_text()) for n in "12")
+
+    assert second["recipe"]["start"] == first["sha256"]
+    assert "- Recipe: `vitrine-train upscale-x2-tune --start" in (models / "upscale-x2" / "2" / "card.md").read_text()
+
+
 def test_an_enhancer_of_the_same_scale_is_trained_on_as_it_is(models, catalogue):
     start = models / "upscale-x2" / "1"
-    recipe, trainer, _ = prepare(quick(RECIPES["upscale-x2"]()), [catalogue], "cpu", start)
+    recipe, trainer, _ = prepare(quick(RECIPES["upscale-x2-tune"]()), [catalogue], "cpu", start)
     published, digest = weights_of(start, EnhanceNet(recipe.network))
 
     assert recipe.start == digest
