@@ -142,4 +142,4 @@ def halve(rgb: Pixels, times: int = 1) -> Pixels:
     """
     height, width = rgb.shape[0] >> times, rgb.shape[1] >> times
     box = (0, 0, width << times, height << times)
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC, box))
+    return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC, box))

@@ -39,7 +39,7 @@ def picture(side: int, random: np.random.Generator) -> Pixels:
         center = tuple(int(at) for at in random.integers(0, large, 2))
         SHAPES[random.integers(len(SHAPES))](canvas, center, size, random)
     soft = cv2.GaussianBlur(canvas, (0, 0), FINER * random.uniform(*BLUR))
-    return np.asarray(Image.fromarray(soft).resize((side, side), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(soft).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def colour(random: np.random.Generator) -> tuple[int, int, int]:
