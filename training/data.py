@@ -137,8 +137,7 @@ def photos_of(folder: Path, split: str) -> Iterator[Pixels]:
 def halve(rgb: Pixels, times: int = 1) -> Pixels:
     """(H, W, 3) uint8 -> (H >> times, W >> times, 3), antialiased bicubic.
 
-    The mean of each square would leave jags, which nobody can foresee, and dull what is a little coarser: networks that
-    enlarge learn caution from it.
+    The mean of each square would leave jags, which nobody can foresee: networks that enlarge learn caution from them.
     """
     height, width = rgb.shape[0] >> times, rgb.shape[1] >> times
     box = (0, 0, width << times, height << times)
