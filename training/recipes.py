@@ -55,7 +55,7 @@ def dcgan_28() -> DcganRecipe:
 
 
 def dcgan_64() -> DcganRecipe:
-    """The textbook GAN on curated products, by class, shown as many as `garments-128` 3: an hour and a half on a core."""
+    """The textbook GAN on curated products, by class, shown as many as `garments-128` 3: in an hour and a half."""
     network = DcganConfig(width=16, start=4, doublings=4, channels=4, classes=13, original=True)
     return DcganRecipe(name="dcgan-64", network=network, steps=21_456, bf16=True)
 
