@@ -90,8 +90,7 @@ def command(recipe: Mapping[str, Any]) -> str:
         return f"`vitrine-train {name}`"
     if " " in start:
         return f"`vitrine-train {name} --start RUN`, a run of {start}"
-    known = "cutout-tune" if name == "cutout" else name
-    return f"`vitrine-train {known} --start VERSION`, the one with sha256 `{start[:12]}…`"
+    return f"`vitrine-train {name} --start VERSION`, the one with sha256 `{start[:12]}…`"
 
 
 def quality_table(records: list[Mapping[str, Any]]) -> list[str]:

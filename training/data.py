@@ -138,6 +138,7 @@ def halve(rgb: Pixels, times: int = 1) -> Pixels:
     """(H, W, 3) uint8 -> (H >> times, W >> times, 3), antialiased bicubic.
 
     The mean of each square would leave jags, which nobody can foresee: networks that enlarge learn caution from them.
+    In bytes, for whole photos; `degrade.reduce_clean` has the standard protocol's edges and rounding, in floats.
     """
     height, width = rgb.shape[0] >> times, rgb.shape[1] >> times
     box = (0, 0, width << times, height << times)
