@@ -43,7 +43,7 @@ from training.report_enhancers import is_enhancer, report_enhancers
 from training.restoration import RestorationRecipe, RestorationTrainer, read_clean
 from training.sketching import Sketching, SketchRecipe
 from training.translation import TranslationTrainer
-from training.upsampling import Upsampling, UpsamplingRecipe, first_stage
+from training.upsampling import Upsampling, UpsamplingRecipe, first_stage, missing_contrast
 from training.watermarking import WatermarkRecipe, WatermarkTrainer
 
 DRAWN_SIDE = 192  # px
@@ -130,7 +130,11 @@ def add_recipe(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--start", type=Path, metavar="VERSION", help="begin with a published model's weights")
     if name == "cascade-128":
         command.add_argument(
-            "--start", type=Path, metavar="RUN", required=True, help="the run of garments-64 or -128 to go on from"
+            "--start",
+            type=Path,
+            metavar="GENERATOR",
+            required=True,
+            help="the run of garments-64 or -128, or the published version, to go on from",
         )
     if name.startswith("garments"):
         command.add_argument("--without", nargs="+", choices=PARTS, default=[], help="leave parts of the recipe out")
@@ -286,13 +290,13 @@ def prepare_second_stage(
 ) -> tuple[Recipe, Trainer, dict[str, Any]]:
     """As `prepare`, for what finishes the pictures of a generator, whose classes must be those of the data."""
     if start is None:
-        raise DataError(f"{recipe.name} finishes the pictures of a run of garments-64 or -128: say which with --start")
-    recipe, first = first_stage(recipe, start)
+        raise DataError(f"{recipe.name} finishes the pictures of garments-64 or -128: say with --start whose")
+    recipe, first, known = first_stage(recipe, start)
     products = read_products(folder, "train", recipe.network.size)
-    known = json.loads((start / "data.json").read_text())["classes"]
     if known != list(products.classes):
         raise DataError(f"{start} knows other classes than {folder}: {', '.join(known)}")
-    recipe = replace(recipe, critic=replace(recipe.critic, classes=len(known)))
+    network = replace(recipe.network, contrast=missing_contrast(recipe.network, first, products))
+    recipe = replace(recipe, network=network, critic=replace(recipe.critic, classes=len(known)))
     task = Upsampling(recipe, products, first, torch.device(device))
     facts = {"pictures": len(products.labels), "classes": known}
     return recipe, TranslationTrainer(recipe, task, device, recipe.seed), facts

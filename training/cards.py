@@ -89,7 +89,7 @@ def command(recipe: Mapping[str, Any]) -> str:
     if not start:
         return f"`vitrine-train {name}`"
     if " " in start:
-        return f"`vitrine-train {name} --start RUN`, a run of {start}"
+        return f"`vitrine-train {name} --start GENERATOR`, which is {start}"
     return f"`vitrine-train {name} --start VERSION`, the one with sha256 `{start[:12]}…`"
 
 

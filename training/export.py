@@ -22,6 +22,7 @@ from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.augment import ground_of
 from training.cards import write_card, write_samples
 from training.checkpoint import state_of
 from training.networks.blocks import from_bytes
@@ -62,7 +63,8 @@ class GenerateGraph(nn.Module):
     """z (N, Z), label (N,) int64, truncation (N,) in [0, 1] -> image (N, S, S, 4) uint8 straight RGBA.
 
     Of a style's distance to its class's mean 1 - (1 - truncation)**2 is kept: 0.96 of it at 0.8. With 0.8 of it
-    `garments-128` 3 was twice as far from held-out products, and its pictures looked no better.
+    `garments-128` 3 was twice as far from held-out products, and its pictures looked no better. Products are put into
+    the middle, as `curate` puts real ones: a discriminator that sees both shifted does not mind where they are.
     """
 
     def __init__(self, net: Cascade | Generator | DcganProducts) -> None:
@@ -74,7 +76,7 @@ class GenerateGraph(nn.Module):
         # Faint alpha is snapped to 0 and 1, so that the ground is exactly white and the product exactly opaque.
         alpha = ((picture[:, 3:] - 0.06) / 0.88).clamp(0, 1)
         colour = (picture[:, :3] - (1 - alpha)) / alpha.clamp(min=0.05)
-        return to_bytes(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1))
+        return to_bytes(centred(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1)))
 
 
 class EnhanceGraph(nn.Module):
@@ -234,6 +236,24 @@ class HarmonizeGraph(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         picture = from_bytes(image)
         return cast(Tensor, self.net(picture[:, :3], picture[:, 3:]))
+
+
+def centred(picture: Tensor) -> Tensor:
+    """RGBA (N, 4, S, S) -> the same, moved by whole pixels so that what is over half opaque is in the middle."""
+    side = picture.shape[-1]
+    along = torch.arange(side, device=picture.device)
+    for dim in (2, 3):
+        filled = picture[:, 3].amax(4 - dim) > 0.5  # (N, S)
+        first, last = torch.where(filled, along, side).amin(1), torch.where(filled, along, -1).amax(1)
+        moved = torch.div(side - 1 - first - last, 2, rounding_mode="floor")
+        source = along - moved[:, None]
+        within, source = (source >= 0) & (source < side), source.clamp(0, side - 1)
+        if dim == 2:
+            within, source = within[:, None, :, None], source[:, None, :, None]
+        else:
+            within, source = within[:, None, None, :], source[:, None, None, :]
+        picture = torch.where(within, picture.gather(dim, source.expand(picture.shape)), ground_of(picture))
+    return picture
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -512,8 +532,10 @@ def averaged_of(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return groups["ema"] if "ema" in groups else groups["g"], facts
 
 
-def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:
+def weights_of(folder: Path, net: nn.Module, part: str = "") -> tuple[dict[str, Tensor], str]:
     """A published version's weights, named as in `net`, and the SHA-256 of its graph.
+
+    `part` is what their names begin with in the graph, where `net` is a part of what it holds ("first.").
 
     Raises:
         ExportError: there is no such version, or it is of another network.
@@ -523,15 +545,26 @@ def weights_of(folder: Path, net: nn.Module) -> tuple[dict[str, Tensor], str]:
         graph = onnx.load_from_string(data).graph
     except (OSError, DecodeError) as error:
         raise ExportError(f"{folder} holds no published model: {error}") from error
-    found = {
-        one.name.removeprefix("net.").removesuffix(".half"): torch.from_numpy(to_array(one).copy())
-        for one in graph.initializer
-    }
-    wanted = net.state_dict()
-    weights = {name: found[name].float() for name in wanted if name in found}
-    if any(name not in weights or weights[name].shape != tensor.shape for name, tensor in wanted.items()):
-        raise ExportError(f"{folder} is of another network than {type(net).__name__} as the recipe has it")
+    found = unpacked(graph)
+    # The exporter keeps one of several biases that are the same, so their convolutions say which.
+    biases = {node.input[1]: node.input[2] for node in graph.node if node.op_type == "Conv" and len(node.input) > 2}
+    weights: dict[str, Tensor] = {}
+    for name, tensor in net.named_parameters():
+        inner = f"net.{part}{name}"
+        kernel = inner.removesuffix(".bias") + ".weight"
+        held = found.get(inner if inner in found else biases.get(kernel, inner))
+        if held is None or held.shape != tensor.shape:
+            raise ExportError(f"{folder} is of another network than {type(net).__name__} as the recipe has it")
+        weights[name] = held
     return weights, hashlib.sha256(data).hexdigest()
+
+
+def unpacked(graph: onnx.GraphProto) -> dict[str, Tensor]:
+    """A graph's weights by their names before `halve`, float32."""
+    stored = {one.name: torch.from_numpy(to_array(one).copy()).float() for one in graph.initializer}
+    steps = {name.removesuffix(".byte"): values for name, values in stored.items() if name.endswith(".byte")}
+    halves = {name.removesuffix(".half"): values for name, values in stored.items()}
+    return halves | {name: values * stored[name + ".step"] for name, values in steps.items()}
 
 
 def versions(home: Path) -> list[int]:

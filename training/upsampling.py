@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +16,10 @@ from training.augment import mirror, shift
 from training.checkpoint import state_of
 from training.composites import Random, floats
 from training.data import DataError, Labelled
-from training.networks.blocks import smooth
-from training.networks.cascade import SCALE, Cascade, CascadeConfig
-from training.networks.generator import Generator
+from training.export import weights_of
+from training.networks.blocks import from_bytes, smooth
+from training.networks.cascade import SCALE, Cascade, CascadeConfig, lightness, strengthened
+from training.networks.generator import Generator, GeneratorConfig
 from training.translation import AdversarialSettings, Batch
 
 NOISE = 0.03
@@ -26,6 +29,12 @@ GRAIN = 0.08
 GRAIN_SIDE = 5
 TRUNCATION = (0.6, 1.0)
 """Of the generated ones."""
+SERVED = 0.96
+"""What is kept of a style's distance to its class's mean, as served unless somebody asks for another share."""
+MEASURED, MOST_CONTRAST = 96, 2.0
+"""Generated products of a class to measure contrast on, and the most by which theirs is raised."""
+OPAQUE = 0.98
+"""Alpha that is inside a product, where its edge has no say in contrast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,7 @@ class UpsamplingRecipe(AdversarialSettings):
     generated: float = 0.6
     seed: int = 0
     start: str = ""
-    """The run that made the first stage."""
+    """What the first stage is, and what it has seen."""
 
 
 class Upsampling:
@@ -53,6 +62,7 @@ class Upsampling:
     def __init__(self, recipe: UpsamplingRecipe, data: Labelled, first: Generator, device: torch.device) -> None:
         self.recipe, self.data, self.device = recipe, data, device
         self._first = first.to(device)
+        self._contrast = torch.tensor(recipe.network.contrast, device=device)
 
     def network(self) -> nn.Module:
         net = Cascade(self.recipe.network)
@@ -81,6 +91,7 @@ class Upsampling:
         z = torch.from_numpy(floats(random.standard_normal((len(label), self.recipe.network.z_size))))
         truncation = torch.from_numpy(floats(random.uniform(*TRUNCATION, len(label))))
         made = self._first(*(one.to(self.device) for one in (z, label, truncation)))
+        made = strengthened(made, self._contrast[label.to(self.device)])
         # Moved like real ones, so that nobody can be told by the place.
         return F.interpolate(shift(made.cpu(), seeds), size=(side, side), mode="area").clamp(0, 1)
 
@@ -126,25 +137,69 @@ def noise(small: Tensor, random: Random) -> Tensor:
     return torch.from_numpy(amounts[0] * grey + amounts[1] * coloured)
 
 
-def first_stage(recipe: UpsamplingRecipe, run: Path) -> tuple[UpsamplingRecipe, Generator]:
-    """The averaged generator of a run of `garments-...`, to be a recipe's first stage, and the recipe with its sizes.
+def first_stage(recipe: UpsamplingRecipe, start: Path) -> tuple[UpsamplingRecipe, Generator, list[str]]:
+    """A generator to be a recipe's first stage, the recipe with its sizes, and its classes.
+
+    `start` is a run of `garments-...`, whose averaged weights are taken, or a published version of it or of a cascade.
 
     Raises:
         CheckpointError: there is no such run.
         DataError: it is of another network, or of another size.
+        ExportError: there is no such version.
     """
-    weights, facts = state_of(run)
     try:
-        network: dict[str, Any] = facts["recipe"]["network"]
-        sizes: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in network.items()}
-        config = replace(recipe.network, **sizes)
-        first = Generator(config)
-        first.load_state_dict(weights["ema"])
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise DataError(f"{run} is no run of a generator that {recipe.name} can finish: {error}") from error
+        if (start / "manifest.json").is_file():
+            manifest = json.loads((start / "manifest.json").read_text())
+            facts, classes = manifest["recipe"], manifest["classes"]
+            config = sized(recipe.network, facts["network"])
+            first = Generator(config)
+            part = "first." if facts["name"].startswith("cascade") else ""
+            weights, _ = weights_of(start, first, part)
+            seen = facts.get("start") or f"{facts['name']}, {manifest['training']['images_seen']:,} images"
+        else:
+            groups, state = state_of(start)
+            config, weights = sized(recipe.network, state["recipe"]["network"]), groups["ema"]
+            first, classes = Generator(config), json.loads((start / "data.json").read_text())["classes"]
+            seen = f"{state['recipe']['name']}, {state['images_seen']:,} images"
+        first.load_state_dict({**first.state_dict(), **weights})
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{start} is no generator that {recipe.name} can finish: {error}") from error
     if config.finer not in (1, 2):
-        made = config.coarse << config.finer
-        raise DataError(f"{recipe.name} makes {config.size} px of as many or half of them, {run} has {made}")
+        raise DataError(f"{recipe.name} makes {config.size} px of as many or half of them, {start} has {config.made}")
     first.measure_style_mean()
-    start = f"{facts['recipe']['name']}, {facts['images_seen']:,} images"
-    return replace(recipe, network=config, start=start), first.eval().requires_grad_(False)
+    return replace(recipe, network=config, start=seen), first.eval().requires_grad_(False), classes
+
+
+def sized(config: CascadeConfig, network: Mapping[str, Any]) -> CascadeConfig:
+    """A cascade whose first stage has the sizes of a network as a recipe's record has it."""
+    names = {one.name for one in fields(GeneratorConfig)}
+    sizes: dict[str, Any] = {
+        key: tuple(one) if isinstance(one, list) else one for key, one in network.items() if key in names
+    }
+    return replace(config, **sizes)
+
+
+@torch.no_grad()
+def missing_contrast(config: CascadeConfig, first: Generator, products: Labelled) -> tuple[float, ...]:
+    """How many times as strong light and shade are in real products of each class as in a generator's.
+
+    The ratio of medians, of all products and of MEASURED generated ones; from 1 to MOST_CONTRAST.
+    """
+    seeds, kept = torch.Generator().manual_seed(0), torch.full((MEASURED,), SERVED)
+    found = []
+    for label in range(config.classes):
+        z = torch.randn(MEASURED, config.z_size, generator=seeds)
+        made = contrast_of(first(z, torch.full((MEASURED,), label), kept)).median()
+        pictures = from_bytes(torch.from_numpy(products.pictures[products.labels == label]))
+        real = contrast_of(F.interpolate(pictures, config.made, mode="area")).median()
+        found.append(round(min(max(float(real / made.clamp(min=1e-6)), 1.0), MOST_CONTRAST), 2))
+    return tuple(found)
+
+
+def contrast_of(picture: Tensor) -> Tensor:
+    """Of products (N, 4, H, W) over white, the standard deviation of lightness well inside them: (N,)."""
+    alpha = picture[:, 3:]
+    inside = (-F.max_pool2d(-alpha, 5, 1, 2) > OPAQUE).float()
+    count, light = inside.sum((2, 3), keepdim=True).clamp(min=1), lightness(picture[:, :3].clamp(0, 1))
+    mean = (light * inside).sum((2, 3), keepdim=True) / count
+    return ((light - mean).square() * inside / count).sum((1, 2, 3)).sqrt()

@@ -10,9 +10,10 @@ import torch
 
 from app.repository import read_models
 from training.__main__ import main, prepare
-from training.export import weights_of
+from training.export import ExportError, weights_of
 from training.networks.enhance import EnhanceNet
 from training.recipes import RECIPES, quick
+from training.upsampling import first_stage
 
 FACTS = ["--training-data", "drawn shapes", "--data-licence", "CC0-1.0", "--weights-licence", "Apache-2.0"]
 FACTS += ["--limits", "Shapes only."]
@@ -156,11 +157,33 @@ def test_an_enhancer_of_the_same_scale_is_trained_on_as_it_is(models, catalogue)
         assert all(torch.equal(group[name], tensor) for name, tensor in published.items())
 
 
+@pytest.mark.parametrize("name", ["garments-64", "cascade-128"])
+def test_a_published_generator_is_gone_on_from_like_the_run_that_made_it(models, name):
+    recipe = quick(RECIPES["cascade-128"]())
+    expected, first, classes = first_stage(recipe, models.parent / "runs" / "garments-64")
+    found, published, known = first_stage(recipe, models / name / "1")
+
+    assert (found.start, known) == (expected.start, classes) == ("garments-64, 32 images", ["cup", "sign"])
+    assert found.network.channels == expected.network.channels
+    for one, other in zip(first.parameters(), published.parameters(), strict=True):
+        assert (one - other).abs().max() <= other.abs().max() / 127  # stored in 8 or 16 bits
+
+
+def test_what_holds_another_network_is_not_gone_on_from(models, tmp_path):
+    manifest = json.loads((models / "garments-64" / "1" / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ExportError, match="holds no published model"):
+        first_stage(quick(RECIPES["cascade-128"]()), tmp_path)
+    (tmp_path / "model.onnx").write_bytes((models / "enhance-x2" / "1" / "model.onnx").read_bytes())
+    with pytest.raises(ExportError, match="is of another network than Generator"):
+        first_stage(quick(RECIPES["cascade-128"]()), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [
         ("garments-64", "`vitrine-train garments-64`;"),
-        ("cascade-128", "`vitrine-train cascade-128 --start RUN`, a run of garments-64, 32 images;"),
+        ("cascade-128", "`vitrine-train cascade-128 --start GENERATOR`, which is garments-64, 32 images;"),
         ("enhance-x4", "`vitrine-train enhance-x4 --start VERSION`, the one with sha256 `"),
     ],
 )

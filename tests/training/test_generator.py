@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from training.export import centred
 from training.networks.generator import Generator, GeneratorConfig
 
 CONFIG = GeneratorConfig(
@@ -67,3 +68,30 @@ def test_without_truncation_left_a_class_has_one_picture(generator, asked):
 def test_fewer_levels_draw_smaller_pictures(generator, asked, levels, side):
     assert generator(*asked, levels=levels).shape == (4, 4, side, side)
     assert CONFIG.size == 32
+
+
+def test_products_are_put_into_the_middle_and_nothing_else_about_them_changes():
+    torch.manual_seed(0)
+    product = torch.rand(3, 20, 13)
+    white = torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None, None].expand(4, 64, 64)
+    places = [(0, 0), (44, 51), (22, 25), (3, 40)]
+    pictures = white.repeat(6, 1, 1, 1)
+    for picture, (top, left) in zip(pictures, places, strict=False):
+        picture[:, top : top + 20, left : left + 13] = torch.cat([product, torch.full((1, 20, 13), 0.9)])
+    pictures[4] = product.mean()  # to every edge
+    pictures[4, 3] = 1
+    found = centred(pictures)
+
+    assert all(torch.equal(one, found[0]) for one in found[1:4])
+    assert torch.equal(found[2], pictures[2])  # was there already: half a pixel is none
+    assert torch.equal(found[4:], pictures[4:])  # what fills the picture, and what is nothing, stay
+
+
+def test_what_is_hardly_there_does_not_say_where_the_middle_is():
+    picture = torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None, None].repeat(1, 1, 32, 32)
+    picture[0, 3, 10:20, 12:20] = 1
+    picture[0, 3, 4, 4] = 0.4
+    found = centred(picture)
+
+    assert (found[0, 3, 11:21, 12:20] == 1).all()
+    assert found[0, 3, 5, 4] == picture[0, 3, 4, 4]  # and moves along

@@ -1,6 +1,7 @@
 """A generator's second stage: it begins with the first one's picture, knows real ones made small, and goes with it."""
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from training.dcgan import DcganTrainer
 from training.loop import train
 from training.networks import cascade
 from training.networks.blocks import LUMA, smooth
-from training.networks.cascade import Cascade, CascadeConfig, Upsampler
+from training.networks.cascade import Cascade, CascadeConfig, Upsampler, shade, strengthened
 from training.networks.generator import Generator
 from training.recipes import RECIPES, quick
 from training.translation import TranslationTrainer
-from training.upsampling import Upsampling, first_stage, grain, small_of
+from training.upsampling import Upsampling, contrast_of, first_stage, grain, missing_contrast, small_of
 
 CLASSES = tuple("abcdefghijklm")
 
@@ -39,12 +40,13 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "garments-64"
     recipe = quick(RECIPES["garments-64"]())
     train(GanTrainer(recipe, products(64)), asdict(recipe), folder)
+    (folder / "data.json").write_text(json.dumps({"classes": CLASSES}))
     return folder
 
 
 def made(run):
     """Recipe, task and trainer of a second stage."""
-    recipe, first = first_stage(quick(RECIPES["cascade-128"]()), run)
+    recipe, first, _ = first_stage(quick(RECIPES["cascade-128"]()), run)
     task = Upsampling(recipe, products(128), first, torch.device("cpu"))
     return recipe, task, TranslationTrainer(recipe, task)
 
@@ -178,9 +180,58 @@ def test_what_cannot_be_finished_says_why(run, tmp_path):
         first_stage(recipe, tmp_path)
     textbook = quick(RECIPES["dcgan-64"]())
     train(DcganTrainer(textbook, products(64)), asdict(textbook), tmp_path / "dcgan")
-    with pytest.raises(DataError, match="no run of a generator that cascade-128 can finish"):
+    with pytest.raises(DataError, match="no generator that cascade-128 can finish"):
         first_stage(recipe, tmp_path / "dcgan")
     short = quick(RECIPES["garments-32"]())
     train(GanTrainer(short, products(32)), asdict(short), tmp_path / "garments-32")
+    (tmp_path / "garments-32" / "data.json").write_text(json.dumps({"classes": CLASSES}))
     with pytest.raises(DataError, match=r"of as many or half of them, .* has 32"):
         first_stage(recipe, tmp_path / "garments-32")
+    (tmp_path / "manifest.json").write_text(json.dumps({"task": "enhance", "recipe": {"network": {}}}))
+    with pytest.raises(DataError, match="no generator that cascade-128 can finish: 'classes'"):
+        first_stage(recipe, tmp_path)
+
+
+def test_contrast_is_measured_well_inside_whatever_the_edge_is():
+    plain = torch.from_numpy(products(64).pictures[:2]).permute(0, 3, 1, 2).float() / 255
+    inside = plain[:, 3:] > 0
+    checks = 2.0 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2) - 1
+    printed, rimmed = plain.clone(), plain.clone()
+    printed[:, :3] = torch.where(inside, 0.5 + 0.1 * checks, plain[:, :3])
+    rimmed[:, :3, 16:18, 16:48] = 0.0
+
+    assert contrast_of(plain).max() < 1e-6
+    assert torch.equal(contrast_of(rimmed), contrast_of(plain))
+    assert (contrast_of(printed) - 0.1).abs().max() < 1e-3
+    assert contrast_of(torch.tensor([1.0, 1.0, 1.0, 0.0])[None, :, None, None].expand(1, 4, 64, 64)) == 0  # nothing
+
+
+def test_what_is_too_flat_is_strengthened_as_far_as_real_products_go():
+    recipe = RECIPES["cascade-128"]()
+    config = replace(recipe.network, classes=2, channels=(8, 8, 8, 8))
+    strong, weak = 0.1, 0.07
+
+    class Flat(torch.nn.Module):
+        """Products with light and shade of `weak`, of both classes."""
+
+        def forward(self, z, label, truncation):
+            return chequered(len(z), weak)
+
+    def chequered(count, strength):
+        picture = torch.from_numpy(products(64).pictures[:1]).permute(0, 3, 1, 2).float() / 255
+        checks = 2.0 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2) - 1
+        picture[:, :3] = torch.where(picture[:, 3:] > 0, 0.5 + strength * checks, picture[:, :3])
+        return picture.expand(count, -1, -1, -1)
+
+    pictures = torch.cat([chequered(3, strong), chequered(3, 0.03)])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    real = Labelled((pictures * 255).round().byte().permute(0, 2, 3, 1).numpy(), labels, ("a", "b"))
+    found = missing_contrast(config, Flat(), real)
+    made = strengthened(chequered(2, weak), torch.tensor(found))
+
+    assert found == (1.43, 1.0)  # nothing is made flatter
+    assert contrast_of(made).tolist() == pytest.approx([strong, weak], abs=1e-3)
+    assert torch.equal(made[:, 3:], chequered(2, weak)[:, 3:])
+    ground = made[:, 3:].expand(-1, 4, -1, -1)[:, :3] == 0
+    assert (made[:, :3][ground] == 1).all()
+    assert (shade(made).sum((1, 2, 3)).abs() < 1e-2).all()  # as light as it was

@@ -26,9 +26,10 @@ WOVEN = 0.3
 """How much of z mixes the second stage's textures once it has learned: with all of it, as while it learns, there are
 seeds whose cloth is speckled."""
 
-KEPT_LIGHT, KEPT_TINT = 0.5, 0.1
-"""How much of the first stage's fine detail is kept, of its lightness and of its colour. All of it is grain of all
-colours, which the second stage is there to avoid; without it cloth looks like plastic."""
+KEPT_LIGHT, KEPT_TINT = 1.0, 0.3
+"""How much of the first stage's detail is kept, of its lightness smoothed once and of its colour smoothed twice. What
+is finer is a mesh of two or three px in all colours, which the second stage is there to avoid; without any of it cloth
+looks like plastic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,14 @@ class CascadeConfig(GeneratorConfig):
 
     `side` is that of the picture, px, which may be the first stage's or a larger one.
     `fine` are its channels, `fine_blocks` its residual blocks, `weaves` the maps of each of its two textures.
+    `contrast` is how many times as strong light and shade are in real products of each class as in the first stage's.
     """
 
     fine: tuple[int, int, int] = (64, 48, 32)
     fine_blocks: tuple[int, int, int] = (1, 2, 2)
     weaves: int = 8
     side: int = 128
+    contrast: tuple[float, ...] = (1.0,) * 13
 
     @property
     def coarse(self) -> int:
@@ -50,9 +53,14 @@ class CascadeConfig(GeneratorConfig):
         return self.side // SCALE
 
     @property
+    def made(self) -> int:
+        """Side of the first stage's picture, px."""
+        return super().size
+
+    @property
     def finer(self) -> int:
         """How often the first stage's picture has to be halved for that."""
-        return (super().size // self.coarse).bit_length() - 1
+        return (self.made // self.coarse).bit_length() - 1
 
     @property
     def size(self) -> int:
@@ -121,18 +129,21 @@ class Upsampler(nn.Module):
 class Cascade(nn.Module):
     """Called like `Generator`: z (N, z_size), label (N,), truncation (N,) -> (N, 4, S, S), unclamped, S its size."""
 
+    contrast: Tensor
+
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__()
         self.config = config
         self.first = Generator(config)
         self.second = Upsampler(config)
+        self.register_buffer("contrast", torch.tensor(config.contrast), persistent=False)
 
     def measure_style_mean(self) -> None:
         """As the first stage's."""
         self.first.measure_style_mean()
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
-        first = coarse = self.first(z, label, truncation)
+        first = coarse = strengthened(self.first(z, label, truncation), self.contrast[label])
         for _ in range(self.config.finer):
             coarse = downsample(coarse)
         share = WOVEN if truncation is None else WOVEN * truncation[:, None]
@@ -146,6 +157,23 @@ class Cascade(nn.Module):
 
     @staticmethod
     def _kept(detail: Tensor) -> Tensor:
-        """(N, 3, H, W) differences of colour -> the share of them that is kept."""
-        light = (detail * detail.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)
-        return KEPT_TINT * detail + (KEPT_LIGHT - KEPT_TINT) * light
+        """(N, 3, H, W) differences of colour -> what is kept of them."""
+        light = lightness(detail)
+        return KEPT_LIGHT * smooth(light) + KEPT_TINT * smooth(smooth(detail - light))
+
+
+def strengthened(picture: Tensor, contrast: Tensor) -> Tensor:
+    """Products (N, 4, H, W) over white -> the same, lightness `contrast` (N,) times as far from its mean."""
+    return torch.cat([picture[:, :3] + (contrast - 1)[:, None, None, None] * shade(picture), picture[:, 3:]], 1)
+
+
+def shade(picture: Tensor) -> Tensor:
+    """How much lighter a product (N, 4, H, W) over white is than its mean, times its alpha: (N, 1, H, W)."""
+    alpha = picture[:, 3:].clamp(0, 1)
+    light = lightness(picture[:, :3]) - (1 - alpha)
+    return light - alpha * light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
+
+
+def lightness(colour: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W), as LUMA weighs it."""
+    return (colour * colour.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)
