@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: help serve training test docs fuzz bench editing soak clean
 help:  ## what can be made
@@ -79,7 +79,7 @@ $(BENCH)/installed: pyproject.toml bench/constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(BENCH)
 	@echo "installing the service and its peers into $(BENCH)"
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c bench/constraints.txt -e '.[bench]'
+	$(BENCH)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c bench/constraints.txt -e '.[bench]'
 	@touch $@
 
 bench: $(BENCH)/installed  ## speed, compared

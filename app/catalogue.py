@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from app.signatures import read_signed
 
 log = logging.getLogger("vitrine.models")
 OpenEngine = Callable[[bytes], Engine]
+MEASURED: Final = 3  # runs of a row, once a model has proved itself
+ENOUGH_S: Final = 0.05  # of measuring: what lengthens a short run a lot lengthens a long one little
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +222,12 @@ class Loader:
         return Catalogue(new)
 
 
-def seconds_per_row(engine: Engine, row: dict[str, Any], runs: int = 3) -> float:
+def seconds_per_row(engine: Engine, row: dict[str, Any]) -> float:
     """The best of some runs of one row, in seconds; on a CPU of its time, which no other program lengthens."""
     rows = {name: np.asarray(value)[None] for name, value in row.items()}
     clock = time.thread_time if engine.provider == CPU else time.monotonic
-    times = []
-    for _ in range(runs):
+    times: list[float] = []
+    while len(times) < MEASURED and sum(times) < ENOUGH_S:
         begun = clock()
         engine.run(rows)
         times.append(clock() - begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -153,7 +154,7 @@ async def enlarged_product(
 ) -> T:
     """A square product through the enhancer until it is at least `side` px; gives what `finished` makes of it.
 
-    Before, its colours are blurred by a Gaussian of `soften` px.
+    Before, its colours are blurred by a Gaussian of `soften` px. Its edge gets less wide than all else gets large.
     """
     scale = -(-side // rgba.shape[0])
     # The colours of half-transparent edge pixels are guesses of the generator: take their inner neighbours' instead.
@@ -161,9 +162,15 @@ async def enlarged_product(
 
     def finish_large(large: Pixels) -> T:
         alpha = resize(rgba[..., 3], large.shape[1], large.shape[0])
-        return finished(np.dstack([large, alpha]))
+        return finished(np.dstack([large, steeper(alpha, math.sqrt(large.shape[0] / rgba.shape[0]))]))
 
     return await service.enlarge(call, rgb, call.catalogue.enhancers(scale), PRODUCT_DENOISE, finish_large)
+
+
+def steeper(alpha: Pixels, times: float) -> Pixels:
+    """(H, W) uint8 -> the same, `times` as far from half opaque, as far as there is room."""
+    table = ((np.arange(256) - 127.5) * times + 127.5).round().clip(0, 255).astype(np.uint8)
+    return table[alpha]
 
 
 def finish(rgba: Pixels, side: int, options: GenerateRequest, image_format: ImageFormat, mark: Mark) -> bytes:

@@ -27,10 +27,10 @@ def settled(page, panel):
 
 def generate(page):
     page.click("#generate details.more summary")
-    page.fill("#g-seed", "500")
+    page.fill("#g-seed", "100")
     page.click("#generate details.more summary")
     page.click("#generate [type=submit]")
-    page.locator("#generate img[alt$='seed 500']").wait_for()
+    page.locator("#generate img[alt$='seed 100']").wait_for()
     page.locator("#generate .grid button").nth(0).click()
     page.locator("#generate .grid button").nth(1).click()
     settled(page, "generate")

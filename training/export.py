@@ -48,6 +48,9 @@ NEAR = 6
 """How many places further, in brightness, the folds may be those of another product than the colours."""
 CONTRAST = 0.12
 """Of the colours of a product made of a drawing: a printed one's, without its print, would become glaring stripes."""
+EDGE = 1.4
+"""How much steeper edges of generated products are made: 2.9 % of their pixels are half-transparent then, as in real
+ones, and 3.9 % in `garments-128` 4 without."""
 MOST_CHANGE = 16.0
 """Of a colour by a hidden mark, in steps of 255."""
 IN_BYTES = ("from-sketch", "cascade-128", "garments-128", "relight")
@@ -73,9 +76,10 @@ class GenerateGraph(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor) -> Tensor:
         picture = self.net(z, label, 1 - (1 - truncation).square())
-        # Faint alpha is snapped to 0 and 1, so that the ground is exactly white and the product exactly opaque.
-        alpha = ((picture[:, 3:] - 0.06) / 0.88).clamp(0, 1)
-        colour = (picture[:, :3] - (1 - alpha)) / alpha.clamp(min=0.05)
+        drawn = picture[:, 3:].clamp(0, 1)
+        colour = (picture[:, :3] - (1 - drawn)) / drawn.clamp(min=0.05)
+        # So that the ground is exactly white, the product exactly opaque, and an edge as wide as in real products.
+        alpha = (EDGE * (drawn - 0.5) + 0.5).clamp(0, 1)
         return to_bytes(centred(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1)))
 
 

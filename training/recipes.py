@@ -88,7 +88,7 @@ def garments_128() -> GanRecipe:
 
 
 def cascade_128() -> UpsamplingRecipe:
-    """A second stage for a run of garments-64 or garments-128 (--start), for 128 px: 40 minutes on one core."""
+    """A second stage for garments-64 or garments-128 (--start), for 128 px: 40 minutes on one core."""
     return UpsamplingRecipe(
         name="cascade-128",
         network=CascadeConfig(),

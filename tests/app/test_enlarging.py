@@ -5,6 +5,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from app.pipeline import MESH_PX, PRODUCT_DENOISE, enlarged_product
 
@@ -50,3 +51,16 @@ def test_a_mesh_is_not_there_to_be_enlarged_and_nothing_from_outside_comes_in():
     assert np.ptp(inside(0)) == 30
     assert np.ptp(inside(MESH_PX)[2:-2, 2:-2]) < 8
     assert inside(MESH_PX).max() <= 130
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_an_edge_is_enlarged_less_than_the_picture(scale):
+    rgba = np.full((32, 32, 4), 128, np.uint8)
+    rgba[..., 3] = np.linspace(-200, 455, 32).clip(0, 255).round()  # 13 px wide
+    call = SimpleNamespace(catalogue=SimpleNamespace(enhancers=lambda scale: [scale]))
+    work = enlarged_product(Repeating(), call, rgba, 32 * scale, lambda finished: finished)
+    edge = asyncio.run(work)[16, :, 3].astype(int)
+
+    assert (np.diff(edge) >= 0).all()  # and it does not swing
+    assert ((edge > 0) & (edge < 255)).sum() == pytest.approx(12 * math.sqrt(scale), abs=2)
+    assert abs(np.abs(edge - 127.5).argmin() / scale - 15.5) < 1  # and stays where it was
