@@ -22,7 +22,6 @@ from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.augment import ground_of
 from training.cards import write_card, write_samples
 from training.checkpoint import state_of
 from training.networks.blocks import from_bytes
@@ -80,7 +79,7 @@ class GenerateGraph(nn.Module):
         colour = (picture[:, :3] - (1 - drawn)) / drawn.clamp(min=0.05)
         # So that the ground is exactly white, the product exactly opaque, and an edge as wide as in real products.
         alpha = (EDGE * (drawn - 0.5) + 0.5).clamp(0, 1)
-        return to_bytes(centred(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1)))
+        return centred(to_bytes(torch.cat([torch.where(alpha > 0, colour, torch.ones_like(colour)), alpha], 1)))
 
 
 class EnhanceGraph(nn.Module):
@@ -242,22 +241,22 @@ class HarmonizeGraph(nn.Module):
         return cast(Tensor, self.net(picture[:, :3], picture[:, 3:]))
 
 
-def centred(picture: Tensor) -> Tensor:
-    """RGBA (N, 4, S, S) -> the same, moved by whole pixels so that what is over half opaque is in the middle."""
-    side = picture.shape[-1]
-    along = torch.arange(side, device=picture.device)
-    for dim in (2, 3):
-        filled = picture[:, 3].amax(4 - dim) > 0.5  # (N, S)
+def centred(image: Tensor) -> Tensor:
+    """RGBA (N, S, S, 4) uint8 -> the same, moved by whole pixels so that what is over half opaque is in the middle."""
+    count, side = image.shape[:2]
+    along = torch.arange(side, device=image.device)
+    source, within = [], []
+    for across in (2, 1):
+        filled = image[..., 3].amax(across) > 127  # (N, S)
         first, last = torch.where(filled, along, side).amin(1), torch.where(filled, along, -1).amax(1)
-        moved = torch.div(side - 1 - first - last, 2, rounding_mode="floor")
-        source = along - moved[:, None]
-        within, source = (source >= 0) & (source < side), source.clamp(0, side - 1)
-        if dim == 2:
-            within, source = within[:, None, :, None], source[:, None, :, None]
-        else:
-            within, source = within[:, None, None, :], source[:, None, None, :]
-        picture = torch.where(within, picture.gather(dim, source.expand(picture.shape)), ground_of(picture))
-    return picture
+        place = along - torch.div(side - 1 - first - last, 2, rounding_mode="floor")[:, None]
+        source.append(place)
+        within.append((place >= 0) & (place < side))
+    picture = torch.arange(count, device=image.device)[:, None, None]
+    index = (picture * side + source[0][:, :, None]) * side + source[1][:, None, :]
+    index = torch.where(within[0][:, :, None] & within[1][:, None, :], index, count * side * side)
+    ground = torch.tensor([[255, 255, 255, 0]], dtype=torch.uint8, device=image.device)
+    return torch.cat([image.reshape(-1, 4), ground])[index.reshape(-1)].reshape(image.shape)
 
 
 def to_bytes(image: Tensor) -> Tensor:

@@ -70,16 +70,18 @@ def test_fewer_levels_draw_smaller_pictures(generator, asked, levels, side):
     assert CONFIG.size == 32
 
 
+WHITE = torch.tensor([255, 255, 255, 0], dtype=torch.uint8)
+
+
 def test_products_are_put_into_the_middle_and_nothing_else_about_them_changes():
     torch.manual_seed(0)
-    product = torch.rand(3, 20, 13)
-    white = torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None, None].expand(4, 64, 64)
+    product = torch.randint(0, 255, (20, 13, 4), dtype=torch.uint8)
+    product[..., 3] = 230
     places = [(0, 0), (44, 51), (22, 25), (3, 40)]
-    pictures = white.repeat(6, 1, 1, 1)
+    pictures = WHITE.expand(6, 64, 64, 4).clone()
     for picture, (top, left) in zip(pictures, places, strict=False):
-        picture[:, top : top + 20, left : left + 13] = torch.cat([product, torch.full((1, 20, 13), 0.9)])
-    pictures[4] = product.mean()  # to every edge
-    pictures[4, 3] = 1
+        picture[top : top + 20, left : left + 13] = product
+    pictures[4] = 200  # to every edge
     found = centred(pictures)
 
     assert all(torch.equal(one, found[0]) for one in found[1:4])
@@ -88,10 +90,10 @@ def test_products_are_put_into_the_middle_and_nothing_else_about_them_changes():
 
 
 def test_what_is_hardly_there_does_not_say_where_the_middle_is():
-    picture = torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None, None].repeat(1, 1, 32, 32)
-    picture[0, 3, 10:20, 12:20] = 1
-    picture[0, 3, 4, 4] = 0.4
+    picture = WHITE.expand(1, 32, 32, 4).clone()
+    picture[0, 10:20, 12:20, 3] = 255
+    picture[0, 4, 4, 3] = 100
     found = centred(picture)
 
-    assert (found[0, 3, 11:21, 12:20] == 1).all()
-    assert found[0, 3, 5, 4] == picture[0, 3, 4, 4]  # and moves along
+    assert (found[0, 11:21, 12:20, 3] == 255).all()
+    assert (found[0, 5, 4] == picture[0, 4, 4]).all()  # and moves along

@@ -159,7 +159,7 @@ class Cascade(nn.Module):
     def _kept(detail: Tensor) -> Tensor:
         """(N, 3, H, W) differences of colour -> what is kept of them."""
         light = lightness(detail)
-        return KEPT_LIGHT * smooth(light) + KEPT_TINT * smooth(smooth(detail - light))
+        return smooth(KEPT_LIGHT * light + KEPT_TINT * smooth(detail - light))
 
 
 def strengthened(picture: Tensor, contrast: Tensor) -> Tensor:
