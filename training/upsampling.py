@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,8 +32,10 @@ TRUNCATION = (0.6, 1.0)
 """Of the generated ones."""
 SERVED = 0.96
 """What is kept of a style's distance to its class's mean, as served unless somebody asks for another share."""
-MEASURED, MOST_CONTRAST = 96, 2.0
-"""Generated products of a class to measure contrast on, and the most by which theirs is raised."""
+MADE, REAL = 96, 1000
+"""Generated and, at most, real products of a class to measure contrast on."""
+MOST_CONTRAST = 2.0
+"""That generated products are given."""
 OPAQUE = 0.98
 """Alpha that is inside a product, where its edge has no say in contrast."""
 
@@ -183,14 +186,18 @@ def sized(config: CascadeConfig, network: Mapping[str, Any]) -> CascadeConfig:
 def missing_contrast(config: CascadeConfig, first: Generator, products: Labelled) -> tuple[float, ...]:
     """How many times as strong light and shade are in real products of each class as in a generator's.
 
-    The ratio of medians, of all products and of MEASURED generated ones; from 1 to MOST_CONTRAST.
+    The ratio of medians, from 1 to MOST_CONTRAST; 1 for a class without products.
     """
-    seeds, kept = torch.Generator().manual_seed(0), torch.full((MEASURED,), SERVED)
+    seeds, kept = torch.Generator().manual_seed(0), torch.full((MADE,), SERVED)
     found = []
     for label in range(config.classes):
-        z = torch.randn(MEASURED, config.z_size, generator=seeds)
-        made = contrast_of(first(z, torch.full((MEASURED,), label), kept)).median()
-        pictures = from_bytes(torch.from_numpy(products.pictures[products.labels == label]))
+        z = torch.randn(MADE, config.z_size, generator=seeds)
+        made = contrast_of(first(z, torch.full((MADE,), label), kept)).median()
+        chosen = np.flatnonzero(products.labels == label)[:REAL]
+        if not len(chosen):
+            found.append(1.0)
+            continue
+        pictures = from_bytes(torch.from_numpy(products.pictures[chosen]))
         real = contrast_of(F.interpolate(pictures, config.made, mode="area")).median()
         found.append(round(min(max(float(real / made.clamp(min=1e-6)), 1.0), MOST_CONTRAST), 2))
     return tuple(found)

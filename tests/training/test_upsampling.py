@@ -208,11 +208,11 @@ def test_contrast_is_measured_well_inside_whatever_the_edge_is():
 
 def test_what_is_too_flat_is_strengthened_as_far_as_real_products_go():
     recipe = RECIPES["cascade-128"]()
-    config = replace(recipe.network, classes=2, channels=(8, 8, 8, 8))
+    config = replace(recipe.network, classes=3, channels=(8, 8, 8, 8))
     strong, weak = 0.1, 0.07
 
     class Flat(torch.nn.Module):
-        """Products with light and shade of `weak`, of both classes."""
+        """Products with light and shade of `weak`, of all classes."""
 
         def forward(self, z, label, truncation):
             return chequered(len(z), weak)
@@ -225,11 +225,11 @@ def test_what_is_too_flat_is_strengthened_as_far_as_real_products_go():
 
     pictures = torch.cat([chequered(3, strong), chequered(3, 0.03)])
     labels = np.array([0, 0, 0, 1, 1, 1])
-    real = Labelled((pictures * 255).round().byte().permute(0, 2, 3, 1).numpy(), labels, ("a", "b"))
+    real = Labelled((pictures * 255).round().byte().permute(0, 2, 3, 1).numpy(), labels, ("a", "b", "c"))
     found = missing_contrast(config, Flat(), real)
-    made = strengthened(chequered(2, weak), torch.tensor(found))
+    made = strengthened(chequered(2, weak), torch.tensor(found[:2]))
 
-    assert found == (1.43, 1.0)  # nothing is made flatter
+    assert found == (1.43, 1.0, 1.0)  # nothing is made flatter, and nothing is known of what is not there
     assert contrast_of(made).tolist() == pytest.approx([strong, weak], abs=1e-3)
     assert torch.equal(made[:, 3:], chequered(2, weak)[:, 3:])
     ground = made[:, 3:].expand(-1, 4, -1, -1)[:, :3] == 0
