@@ -45,12 +45,11 @@ $(VENV)/test-installed: $(VENV)/training-installed
 	$(PIP) -e '.[dev,docs,otel]'
 	@touch $@
 
-# Tests of a server wait as much as they compute: three workers for two cores.
 test: $(VENV)/test-installed  ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/pytest -m alone
 
 $(VENV)/docs-installed: $(VENV)/serve-installed
