@@ -17,9 +17,9 @@ from training.augment import mirror, shift
 from training.checkpoint import state_of
 from training.composites import Random, floats
 from training.data import DataError, Labelled
-from training.export import weights_of
-from training.networks.blocks import from_bytes, smooth
-from training.networks.cascade import SCALE, Cascade, CascadeConfig, lightness, strengthened
+from training.export import settings_of, share_kept, weights_of
+from training.networks.blocks import from_bytes, lightness, smooth
+from training.networks.cascade import SCALE, Cascade, CascadeConfig, strengthened
 from training.networks.generator import Generator, GeneratorConfig
 from training.translation import AdversarialSettings, Batch
 
@@ -30,8 +30,8 @@ GRAIN = 0.08
 GRAIN_SIDE = 5
 TRUNCATION = (0.6, 1.0)
 """Of the generated ones."""
-SERVED = 0.96
-"""What is kept of a style's distance to its class's mean, as served unless somebody asks for another share."""
+SERVED = 0.8
+"""The truncation of what is served, unless somebody asks for another one."""
 MADE, REAL = 96, 1000
 """Generated and, at most, real products of a class to measure contrast on."""
 MOST_CONTRAST = 2.0
@@ -154,14 +154,14 @@ def first_stage(recipe: UpsamplingRecipe, start: Path) -> tuple[UpsamplingRecipe
         if (start / "manifest.json").is_file():
             manifest = json.loads((start / "manifest.json").read_text())
             facts, classes = manifest["recipe"], manifest["classes"]
-            config = sized(recipe.network, facts["network"])
+            config = sized(recipe.network, facts)
             first = Generator(config)
             part = "first." if facts["name"].startswith("cascade") else ""
             weights, _ = weights_of(start, first, part)
             seen = facts.get("start") or f"{facts['name']}, {manifest['training']['images_seen']:,} images"
         else:
             groups, state = state_of(start)
-            config, weights = sized(recipe.network, state["recipe"]["network"]), groups["ema"]
+            config, weights = sized(recipe.network, state["recipe"]), groups["ema"]
             first, classes = Generator(config), json.loads((start / "data.json").read_text())["classes"]
             seen = f"{state['recipe']['name']}, {state['images_seen']:,} images"
         first.load_state_dict({**first.state_dict(), **weights})
@@ -173,13 +173,10 @@ def first_stage(recipe: UpsamplingRecipe, start: Path) -> tuple[UpsamplingRecipe
     return replace(recipe, network=config, start=seen), first.eval().requires_grad_(False), classes
 
 
-def sized(config: CascadeConfig, network: Mapping[str, Any]) -> CascadeConfig:
-    """A cascade whose first stage has the sizes of a network as a recipe's record has it."""
+def sized(config: CascadeConfig, recipe: Mapping[str, Any]) -> CascadeConfig:
+    """A cascade whose first stage has the sizes of the generator of a recipe, as a run or a manifest records it."""
     names = {one.name for one in fields(GeneratorConfig)}
-    sizes: dict[str, Any] = {
-        key: tuple(one) if isinstance(one, list) else one for key, one in network.items() if key in names
-    }
-    return replace(config, **sizes)
+    return replace(config, **{key: value for key, value in settings_of(recipe).items() if key in names})
 
 
 @torch.no_grad()
@@ -188,7 +185,7 @@ def missing_contrast(config: CascadeConfig, first: Generator, products: Labelled
 
     The ratio of medians, from 1 to MOST_CONTRAST; 1 for a class without products.
     """
-    seeds, kept = torch.Generator().manual_seed(0), torch.full((MADE,), SERVED)
+    seeds, kept = torch.Generator().manual_seed(0), share_kept(torch.full((MADE,), SERVED))
     found = []
     for label in range(config.classes):
         z = torch.randn(MADE, config.z_size, generator=seeds)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from training.averaged import Averaged, AveragedTrainer, annealed
 from training.data import Labelled
 from training.hardware import has_fast_bf16
-from training.networks.blocks import LUMA, from_bytes
+from training.networks.blocks import from_bytes, lightness
 from training.networks.watermark import WatermarkConfig, WatermarkNet, room_of
 from training.pictures import Pixels, sheet
 
@@ -72,7 +72,7 @@ class WatermarkTrainer(AveragedTrainer[WatermarkNet]):
         seen = harmed(marked(pictures, change), random, recipe.harm(index))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             logits = net.reader(torch.cat([small(one, recipe.network.size) for one in seen]))
-        luma = (change.float() * change.new_tensor(LUMA).float()[:, None, None]).sum(1)
+        luma = lightness(change.float())[:, 0]
         terms = {
             "bits": F.binary_cross_entropy_with_logits(logits.float(), bits),
             # Not before something is read: until then Adam follows this term alone, into colours that nobody finds.

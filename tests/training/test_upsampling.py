@@ -34,6 +34,11 @@ def products(side):
     return Labelled(pictures, np.arange(16) % 13, CLASSES)
 
 
+def checks(side):
+    """A chequerboard of 1 and -1, (S, S)."""
+    return 2.0 * ((torch.arange(side)[:, None] + torch.arange(side)) % 2) - 1
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run at 64 px."""
@@ -137,15 +142,14 @@ def test_grain_is_what_is_fine_inside_and_no_more_of_it_than_a_print_has():
     plain = torch.from_numpy(products(32).pictures[:2]).permute(0, 3, 1, 2).float() / 255
     chequered = plain.clone()
     inside = plain[:, 3:] > 0
-    checks = 2.0 * ((torch.arange(32)[:, None] + torch.arange(32)) % 2) - 1
-    chequered[:, :3] += 0.1 * inside * checks
+    chequered[:, :3] += 0.1 * inside * checks(32)
     faint = plain + 0.1 * (chequered - plain)
 
     assert grain(plain).abs().max() < 1e-6
     assert (grain(chequered)[~inside.expand(-1, 3, -1, -1)] == 0).all()
     middle = (slice(None), slice(None), slice(12, 20), slice(12, 20))
     assert 0.07 < grain(chequered)[middle].square().mean().sqrt() < 0.09
-    assert torch.allclose(grain(faint)[middle], 0.01 * checks[12:20, 12:20].expand(2, 3, 8, 8), atol=1e-3)
+    assert torch.allclose(grain(faint)[middle], 0.01 * checks(32)[12:20, 12:20].expand(2, 3, 8, 8), atol=1e-3)
 
 
 def test_terms_know_the_truth_where_there_is_one(run):
@@ -195,9 +199,8 @@ def test_what_cannot_be_finished_says_why(run, tmp_path):
 def test_contrast_is_measured_well_inside_whatever_the_edge_is():
     plain = torch.from_numpy(products(64).pictures[:2]).permute(0, 3, 1, 2).float() / 255
     inside = plain[:, 3:] > 0
-    checks = 2.0 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2) - 1
     printed, rimmed = plain.clone(), plain.clone()
-    printed[:, :3] = torch.where(inside, 0.5 + 0.1 * checks, plain[:, :3])
+    printed[:, :3] = torch.where(inside, 0.5 + 0.1 * checks(64), plain[:, :3])
     rimmed[:, :3, 16:18, 16:48] = 0.0
 
     assert contrast_of(plain).max() < 1e-6
@@ -219,8 +222,7 @@ def test_what_is_too_flat_is_strengthened_as_far_as_real_products_go():
 
     def chequered(count, strength):
         picture = torch.from_numpy(products(64).pictures[:1]).permute(0, 3, 1, 2).float() / 255
-        checks = 2.0 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2) - 1
-        picture[:, :3] = torch.where(picture[:, 3:] > 0, 0.5 + strength * checks, picture[:, :3])
+        picture[:, :3] = torch.where(picture[:, 3:] > 0, 0.5 + strength * checks(64), picture[:, :3])
         return picture.expand(count, -1, -1, -1)
 
     pictures = torch.cat([chequered(3, strong), chequered(3, 0.03)])

@@ -18,6 +18,11 @@ def from_bytes(image: Tensor) -> Tensor:
     return image.permute(0, 3, 1, 2).float() / 255
 
 
+def lightness(colour: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W), as LUMA weighs it."""
+    return (colour * colour.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)
+
+
 def leaky(x: Tensor) -> Tensor:
     """LeakyReLU with the slope 0.2 that GANs commonly use."""
     return F.leaky_relu(x, SLOPE)

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import LUMA, ResidualBlock, conv, downsample, laid_over_white, leaky, smooth, upsample
+from training.networks.blocks import (
+    ResidualBlock,
+    conv,
+    downsample,
+    laid_over_white,
+    leaky,
+    lightness,
+    smooth,
+    upsample,
+)
 from training.networks.generator import Generator, GeneratorConfig
 
 SCALE = 4
@@ -172,8 +181,3 @@ def shade(picture: Tensor) -> Tensor:
     alpha = picture[:, 3:].clamp(0, 1)
     light = lightness(picture[:, :3]) - (1 - alpha)
     return light - alpha * light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
-
-
-def lightness(colour: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 1, H, W), as LUMA weighs it."""
-    return (colour * colour.new_tensor(LUMA)[None, :, None, None]).sum(1, keepdim=True)

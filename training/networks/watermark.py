@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.blocks import LUMA, ResidualBlock, conv, leaky, smooth, upsample
+from training.networks.blocks import ResidualBlock, conv, leaky, lightness, smooth, upsample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def busyness(rgb: Tensor) -> Tensor:
 
     Texture hides changes, smooth ground shows them (contrast masking; Legge & Foley 1980).
     """
-    luma = (rgb * rgb.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    luma = lightness(rgb)
     spread = (blur(luma.square(), 2) - blur(luma, 2).square()).clamp(min=0).add(1e-6).sqrt()
     return (0.4 + 16 * blur(spread, 2)).clamp(max=1.6)
 
